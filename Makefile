@@ -1,0 +1,31 @@
+# Fresh machine with Python 3.11+ and make: `make demo`, `make test`. Each does the set-up it needs.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test check tests clean
+
+demo: $(READY)
+	$(BIN)/python main.py --profile embedded
+
+test: check tests
+
+check: $(READY)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy src
+
+tests: $(READY)
+	$(BIN)/pytest
+
+clean:
+	rm -rf $(VENV) results/embedded results/embedded_nt
+
+$(READY): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: MINTS needs Python 3.11 or newer; this is `$(PYTHON) --version`: make PYTHON=python3.12 …" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@

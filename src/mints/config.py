@@ -1,0 +1,390 @@
+"""One typed configuration: the command line, the TOML profile and the manifest are three faces of it."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
+
+from mints.errors import MintsError, UsageError
+
+RESULTS_PLACEHOLDER = "{results}"
+"""In a profile's paths: the run's own results folder, where the simulated sources lie."""
+
+
+def _path_unless_remote(value: Any) -> Any:
+    return Path(value) if isinstance(value, str) and "://" not in value else value
+
+
+Location = Annotated[Path | str, BeforeValidator(_path_unless_remote)]
+"""A file here, or an address: `hf://datasets/OWNER/NAME@REVISION/FILE` or `https://…#sha256=…`."""
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class Section(BaseModel):
+    """Part of a configuration: strict about names, frozen once read, documented by the strings under its fields."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Simulation(Section):
+    """The simulated genome of the embedded profile."""
+
+    seed: int = 1
+    """Seed of the genome, its annotation and its tasks; independent of the analysis seed."""
+
+    chromosomes: PositiveInt = 22
+    """Number of chromosomes, named chr1, chr2, …; the last is for validation, the two before it for test."""
+
+    chromosome_length: PositiveInt = 1_100_000
+    """Bases per chromosome."""
+
+    window: PositiveInt = 200
+    """Bases of a splice-site or CTCF window."""
+
+    promoter_window: PositiveInt = 300
+    """Bases of a promoter window."""
+
+    train_sequences: PositiveInt = 3000
+    """Training sequences per task, both classes together."""
+
+    validation_sequences: PositiveInt = 800
+    """Validation sequences per task, as far as the held-out chromosome supplies them."""
+
+    test_sequences: PositiveInt = 1600
+    """Test sequences per task, as far as the held-out chromosomes supply them."""
+
+
+class Task(Section):
+    """A binary question about sequences: from tables of labelled sequences, or from peaks on a genome."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+    """Name in tables and file names."""
+
+    train: Location | None = None
+    """Training table: CSV, TSV, parquet or FASTA (`.fna`) with labels."""
+
+    validation: Location | None = None
+    """Validation table; carved from the training table where there is none."""
+
+    test: Location | None = None
+    """Test table; chosen by `test_chromosomes` from the training table where there is none."""
+
+    positive_labels: list[int] | None = None
+    """Labels that count as positive, where a table has more than two (GUE splice: 1 is a donor)."""
+
+    negative_labels: list[int] | None = None
+    """Labels that count as negative; the other rows are left out and counted."""
+
+    peaks: Location | None = None
+    """BED or narrowPeak: positives are windows on its summits, negatives GC-matched windows away from them."""
+
+    window: PositiveInt = 200
+    """Bases of a window on a peak."""
+
+    @model_validator(mode="after")
+    def _has_one_source(self) -> Task:
+        if (self.train is None) == (self.peaks is None):
+            raise ValueError(f"task {self.name} needs either a training table or peaks")
+        return self
+
+
+class Registered(Section):
+    """Thresholds that were fixed before any result existed; copied into the manifest at the start of every run."""
+
+    qk_r: float = 0.5
+    """Least Pearson r between a head's key scores and the motif score."""
+
+    qk_p: float = 0.05
+    """Largest p-value of that correlation."""
+
+    enrichment: float = 2.0
+    """Least attention ratio, support tokens over matched background tokens."""
+
+    restoration: float = 0.5
+    """Least lower 95% bound of a patch's restoration."""
+
+
+class Pretraining(Section):
+    """Masked-language pretraining of a small encoder on any FASTA (`--pretrain`)."""
+
+    family: Literal["dnabert2", "nucleotide_transformer"] = "dnabert2"
+    """DNABERT-2 (post-norm, ALiBi, byte pairs) or Nucleotide Transformer v2 (pre-norm, rotary, fixed k-mers)."""
+
+    genomes: list[Path] = []
+    """FASTA files to train on; the profile's genome where none is given."""
+
+    vocabulary: PositiveInt = 256
+    """Size of the byte-pair vocabulary (DNABERT-2 family)."""
+
+    kmer: PositiveInt = 6
+    """Length of the fixed k-mers (Nucleotide Transformer family)."""
+
+    d_model: PositiveInt = 128
+    """Width of the residual stream."""
+
+    layers: PositiveInt = 4
+    """Number of layers."""
+
+    heads: PositiveInt = 4
+    """Attention heads per layer."""
+
+    d_mlp: PositiveInt = 256
+    """Width of the gated feed-forward."""
+
+    context: PositiveInt = 94
+    """Tokens of a training window, special tokens not counted."""
+
+    batch: PositiveInt = 64
+    """Windows per step."""
+
+    steps: PositiveInt = 6000
+    """Training steps."""
+
+    masked_share: Share = 0.2
+    """Share of the tokens that are hidden."""
+
+    learning_rate: PositiveFloat = 2.5e-3
+    """Peak learning rate, of Muon and AdamW alike."""
+
+    heldout_share: Share = 0.05
+    """Share of the sequence held out where no chromosome of a genome is named for test or validation."""
+
+    weights_dtype: Literal["float32", "float16"] = "float32"
+    """Number format of the saved weights."""
+
+    seed: int = 0
+    """Seed of the weights, the masks and the order of the windows."""
+
+
+class Config(Section):
+    """Everything that a result depends on."""
+
+    profile: str = "reference"
+    """Profile to start from: embedded (simulated genome, offline, minutes), embedded_nt (second model), reference."""
+
+    results: Path = Path("results")
+    """Folder of this run's artifacts; default results/PROFILE."""
+
+    seed: int = 0
+    """Seed of every random choice of the analyses."""
+
+    model: str = "zhihan1996/DNABERT-2-117M"
+    """Checkpoint folder, hub id, or a shipped checkpoint (mints:NAME)."""
+
+    model_revision: str | None = None
+    """Revision of a hub id."""
+
+    family: Literal["auto", "dnabert2", "nucleotide_transformer", "esm2", "bert"] = "auto"
+    """Checkpoint family; auto recognises it by its tensors."""
+
+    device: Literal["auto", "cuda", "mps", "cpu"] = "auto"
+    """Where the model runs."""
+
+    precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"
+    """Precision of matrix products; auto takes bf16 only where the chip is fast at it."""
+
+    genome: Location | None = None
+    """Genome FASTA, plain or gzip."""
+
+    peaks: Location | None = None
+    """Your own peaks (BED or narrowPeak, plain or gzip): replaces the profile's tasks; needs --genome."""
+
+    signal: Location | None = None
+    """bigWig whose mean over each window is added to peak tasks."""
+
+    train: Location | None = None
+    """Your own training table (CSV, TSV, parquet, FASTA with labels): replaces the profile's tasks."""
+
+    test: Location | None = None
+    """Your own test table, with --train."""
+
+    motif: str = "MA0139.1"
+    """JASPAR id of the motif in question."""
+
+    tasks: list[Task] = []
+    """Tasks of the profile."""
+
+    validation_chromosomes: list[str] = ["chr22"]
+    """Chromosomes on which everything is chosen (penalty, layer, floor)."""
+
+    test_chromosomes: list[str] = ["chr20", "chr21"]
+    """Chromosomes on which results are reported."""
+
+    validation_share: Share = 0.15
+    """Share of the training rows kept for validation where rows have no coordinates."""
+
+    probe_layers: list[NonNegativeInt] | None = None
+    """Layers whose residual stream is probed; default all of a small model, otherwise first, middle and last."""
+
+    probe_layer: NonNegativeInt | None = None
+    """Layer that the controls and conclusions use; default the best one on validation."""
+
+    probe_penalties: list[PositiveFloat] = [1e-4, 1e-3, 1e-2, 1e-1, 1.0]
+    """Values of C (inverse penalty) among which validation chooses."""
+
+    max_probe_train: PositiveInt | None = None
+    """Cap on training sequences per task, for activation caching and probing."""
+
+    max_probe_test: PositiveInt | None = None
+    """Cap on test (and on validation) sequences per task, for activation caching and probing."""
+
+    probe_bootstrap_samples: PositiveInt = 1000
+    """Bootstrap resamples of every interval; the unit is the sequence cluster."""
+
+    probe_ci_level: Share = 0.95
+    """Level of every interval."""
+
+    probe_control_random_label_runs: PositiveInt = 5
+    """Repeats of the random-label control."""
+
+    max_masked_tokens: PositiveInt = 6000
+    """Hidden tokens on which the model's masked-token loss is measured."""
+
+    max_qk_alignment_sequences: PositiveInt | None = None
+    """Cap on sequences for QK alignment and attention enrichment."""
+
+    max_patching_pairs: PositiveInt | None = None
+    """Cap on clean/corrupted pairs per task for activation patching."""
+
+    max_feature_search_sequences: PositiveInt | None = None
+    """Cap on sequences for the sparse-autoencoder feature search."""
+
+    sae_epochs: PositiveInt = 10
+    """Epochs of sparse-autoencoder training."""
+
+    max_cross_model_qk_alignment_sequences: PositiveInt | None = None
+    """Cap on sequences for alignment and enrichment of the second model."""
+
+    registered: Registered = Registered()
+    """Thresholds fixed before any result."""
+
+    simulation: Simulation | None = None
+    """Simulated genome, where the profile has one."""
+
+    pretraining: Pretraining = Pretraining()
+    """Recipe of --pretrain."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _place_results(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Default results folder, and the placeholder for it in every path."""
+        profile = values.get("profile", cls.model_fields["profile"].default)
+        results = str(values.get("results", Path("results") / profile))
+        placed: dict[str, Any] = _replace(values, results)
+        return placed | {"results": results}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _own_tasks_replace_the_profile_s(cls, values: dict[str, Any]) -> dict[str, Any]:
+        own: list[dict[str, Any]] = []
+        if values.get("train"):
+            own.append({"name": _stem(values["train"]), "train": values["train"], "test": values.get("test")})
+        elif values.get("test"):
+            raise ValueError("--test needs --train")
+        if values.get("peaks"):
+            if not values.get("genome"):
+                raise ValueError("--peaks needs --genome")
+            own.append({"name": _stem(values["peaks"]), "peaks": values["peaks"]})
+        return values | {"tasks": own} if own else values
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Config:
+        names = [task.name for task in self.tasks]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"two tasks are called {', '.join(twice)}")
+        return self
+
+
+def _replace(value: Any, results: str) -> Any:
+    if isinstance(value, str):
+        return value.replace(RESULTS_PLACEHOLDER, results)
+    if isinstance(value, dict):
+        return {key: _replace(item, results) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_replace(item, results) for item in value]
+    return value
+
+
+def _stem(location: Any) -> str:
+    """Task name of a file: its name without folders and endings."""
+    name = re.split(r"[/\\]", str(location).split("#")[0])[-1]
+    return re.sub(r"[^A-Za-z0-9_-]", "_", name.split(".")[0]) or "own"
+
+
+def read_profile(profile: str | None, config: Path | None) -> dict[str, Any]:
+    """Values of a shipped profile or a user's TOML file, with what it extends underneath.
+
+    A file's paths are meant relative to the file. Raises UsageError for a profile that does not exist and MintsError
+    for a file that cannot be read.
+    """
+    if config is None:
+        return _shipped(profile or Config.model_fields["profile"].default)
+    values = _parse(config, _read_text(config))
+    own = {"profile": config.stem} | _relative_to(config.parent, values)
+    base = own.pop("extends", profile)
+    return _merge(_shipped(base), own) if base else own
+
+
+def _shipped(name: str) -> dict[str, Any]:
+    folder = files("mints") / "profiles"
+    known = sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+    if name not in known:
+        raise UsageError(f"unknown profile {name!r}: there are {', '.join(known)}; your own file goes to --config")
+    values = {"profile": name} | _parse(Path(name), (folder / f"{name}.toml").read_text(encoding="utf-8"))
+    base = values.pop("extends", None)
+    return _merge(_shipped(base), values) if base else values
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise MintsError(f"cannot read configuration {path}: {error}") from None
+
+
+def _parse(path: Path, text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise MintsError(f"configuration {path} is not TOML: {error}") from None
+
+
+PATH_FIELDS = ("genome", "genomes", "peaks", "signal", "train", "validation", "test", "results", "model")
+
+
+def _relative_to(folder: Path, values: Any, field: str = "") -> Any:
+    """Relative paths of a user's file, seen from where the file lies; hub ids and addresses stay as they are."""
+    if isinstance(values, dict):
+        return {key: _relative_to(folder, value, key) for key, value in values.items()}
+    if isinstance(values, list):
+        return [_relative_to(folder, value, field) for value in values]
+    if not isinstance(values, str) or field not in PATH_FIELDS or "://" in values or RESULTS_PLACEHOLDER in values:
+        return values
+    if field == "model" and not values.startswith("."):
+        return values
+    return str(folder / values)
+
+
+def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """`over` on top of `base`, section by section; lists are replaced whole."""
+    merged = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merge(merged[key], value) if both else value
+    return merged

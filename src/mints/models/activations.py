@@ -1,0 +1,61 @@
+"""Mean-pooled residual vectors of many sequences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy import ndarray
+from torch import Tensor
+
+from mints.models.batching import Batch, batches
+from mints.models.compute import Compute
+from mints.models.encoder import Encoder
+from mints.models.tokenizers import Encoding
+
+TOKENS_PER_BATCH = 8192
+SMALLEST_BATCH = 256
+
+
+def mean_residuals(
+    encoder: Encoder,
+    encodings: Sequence[Encoding],
+    layers: Sequence[int],
+    compute: Compute,
+    tokens_per_batch: int = TOKENS_PER_BATCH,
+) -> Float[ndarray, "sequence layer d_model"]:
+    """Mean of `hook_resid_post` over each sequence's tokens, special tokens and pads excluded, in float32.
+
+    Layers above the highest one asked for are not computed. A sequence without a token gives zeros. Where the device
+    runs out of memory the batch is halved down to `SMALLEST_BATCH` tokens before the error is passed on.
+    """
+    pooled = np.zeros((len(encodings), len(layers), encoder.architecture.d_model), dtype=np.float32)
+    sites = [f"blocks.{layer}.hook_resid_post" for layer in layers]
+    with compute.inference():
+        for batch in batches(encodings, encoder.architecture.pad_id, tokens_per_batch):
+            try:
+                pooled[batch.rows] = _pool(encoder, batch, sites, compute, max(layers) + 1)
+            except torch.OutOfMemoryError:
+                if tokens_per_batch <= SMALLEST_BATCH:
+                    raise
+                torch.cuda.empty_cache()
+                smaller = tokens_per_batch // 2
+                part = [encodings[row] for row in batch.rows]
+                pooled[batch.rows] = mean_residuals(encoder, part, layers, compute, smaller)
+    return pooled
+
+
+def _pool(
+    encoder: Encoder, batch: Batch, sites: list[str], compute: Compute, stop: int
+) -> Float[ndarray, "batch layer d_model"]:
+    tokens, real, content = (part.to(compute.device) for part in (batch.tokens, batch.real, batch.content))
+    cache = encoder.run(tokens, real, sites=sites, stop=stop).cache
+    return torch.stack([_mean(cache[site], content) for site in sites], dim=1).cpu().numpy()
+
+
+def _mean(values: Tensor, content: Tensor) -> Tensor:
+    """Mean over content tokens as one batched product: no masked copy of the activations is made."""
+    weights = content.float() / content.sum(1, keepdim=True).clamp(min=1)
+    return torch.bmm(weights[:, None, :], values.float())[:, 0]

@@ -1,0 +1,142 @@
+"""One layer of the encoder: attention and feed-forward, with every intermediate value at a named site."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mints.models.architecture import Architecture
+from mints.models.positions import Rotation
+from mints.models.sites import Taps
+
+
+class Geometry(NamedTuple):
+    """What every layer of one run shares: which keys are real, and how position enters."""
+
+    real: Bool[Tensor, "batch key"] | None
+    """False at pads; None where the batch has none."""
+
+    bias: Float[Tensor, "head query key"] | None
+    """ALiBi's penalty; None for other positions."""
+
+    rotation: Rotation | None
+    fused: bool
+    """Use torch's fused attention where no site needs scores or pattern. Equal to the explicit one up to rounding."""
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention; queries, keys and values come from one fused projection (rows in that order)."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        d_model = architecture.d_model
+        self.n_heads, self.d_head = architecture.n_heads, architecture.d_head
+        self.qkv = nn.Linear(d_model, 3 * d_model)
+        self.output = nn.Linear(d_model, d_model)
+
+    def forward(
+        self, x: Float[Tensor, "batch pos d_model"], geometry: Geometry, taps: Taps, at: str
+    ) -> Float[Tensor, "batch pos d_model"]:
+        """Attention output before the residual sum. `at` is the block's site prefix, `blocks.{layer}.`."""
+        batch, length, _ = x.shape
+        q, k, v = self.qkv(x).view(batch, length, 3, self.n_heads, self.d_head).unbind(dim=2)
+        q, k, v = taps(f"{at}attn.hook_q", q), taps(f"{at}attn.hook_k", k), taps(f"{at}attn.hook_v", v)
+        if geometry.rotation is not None:
+            q = taps(f"{at}attn.hook_rot_q", geometry.rotation(q))
+            k = taps(f"{at}attn.hook_rot_k", geometry.rotation(k))
+        if geometry.fused and not taps.wants(f"{at}attn.hook_attn_scores", f"{at}attn.hook_pattern"):
+            z = _fused_attention(q, k, v, geometry)
+        else:
+            z = self._explicit_attention(q, k, v, geometry, taps, at)
+        z = taps(f"{at}attn.hook_z", z)
+        return taps(f"{at}hook_attn_out", self.output(z.reshape(batch, length, -1)))
+
+    def _explicit_attention(
+        self,
+        q: Float[Tensor, "batch query head d_head"],
+        k: Float[Tensor, "batch key head d_head"],
+        v: Float[Tensor, "batch key head d_head"],
+        geometry: Geometry,
+        taps: Taps,
+        at: str,
+    ) -> Float[Tensor, "batch query head d_head"]:
+        scores = q.transpose(1, 2) @ k.permute(0, 2, 3, 1) * self.d_head**-0.5
+        if geometry.bias is not None:
+            scores = scores + geometry.bias
+        scores = taps(f"{at}attn.hook_attn_scores", scores)
+        if geometry.real is not None:
+            # Pads are closed after the site: no intervention on scores can open them.
+            scores = scores.masked_fill(~geometry.real[:, None, None, :], torch.finfo(scores.dtype).min)
+        pattern = taps(f"{at}attn.hook_pattern", scores.softmax(dim=-1))
+        return (pattern.to(v.dtype) @ v.transpose(1, 2)).transpose(1, 2)
+
+
+def _fused_attention(
+    q: Float[Tensor, "batch query head d_head"],
+    k: Float[Tensor, "batch key head d_head"],
+    v: Float[Tensor, "batch key head d_head"],
+    geometry: Geometry,
+) -> Float[Tensor, "batch query head d_head"]:
+    mask = None if geometry.real is None else geometry.real[:, None, None, :]
+    if geometry.bias is not None:
+        bias = geometry.bias.to(q.dtype)[None]
+        mask = bias if mask is None else bias.masked_fill(~mask, torch.finfo(q.dtype).min)
+    attended = functional.scaled_dot_product_attention(
+        q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), attn_mask=mask
+    )
+    return attended.transpose(1, 2)
+
+
+class FeedForward(nn.Module):
+    """Feed-forward: GELU, or a gated pair whose first half is activated (GELU in GEGLU, SiLU in SwiGLU)."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        self.gated = architecture.mlp_is_gated
+        self.activation = functional.silu if architecture.mlp == "swiglu" else functional.gelu
+        width = architecture.d_mlp * (2 if self.gated else 1)
+        self.input = nn.Linear(architecture.d_model, width, bias=architecture.mlp_input_bias)
+        self.output = nn.Linear(architecture.d_mlp, architecture.d_model, bias=architecture.mlp_output_bias)
+
+    def forward(self, x: Float[Tensor, "batch pos d_model"], taps: Taps, at: str) -> Float[Tensor, "batch pos d_model"]:
+        """Feed-forward output before the residual sum."""
+        if self.gated:
+            # Two products, not one that is cut in two: torch's GELU rounds a strided half differently from a copy of
+            # it, and an intervention that hands back a copy must change nothing.
+            halves = zip(self.input.weight.chunk(2), self._bias_halves(), strict=True)
+            pre, linear = (functional.linear(x, weight, bias) for weight, bias in halves)
+            pre, linear = taps(f"{at}mlp.hook_pre", pre), taps(f"{at}mlp.hook_pre_linear", linear)
+            post = self.activation(pre) * linear
+        else:
+            post = self.activation(taps(f"{at}mlp.hook_pre", self.input(x)))
+        return taps(f"{at}hook_mlp_out", self.output(taps(f"{at}mlp.hook_post", post)))
+
+    def _bias_halves(self) -> tuple[Tensor | None, ...]:
+        return (None, None) if self.input.bias is None else self.input.bias.chunk(2)
+
+
+class Block(nn.Module):
+    """One layer; the norms stand before the sub-layers (`pre`) or after the residual sums (`post`)."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        self.post_norm = architecture.norm_placement == "post"
+        self.attn = Attention(architecture)
+        self.mlp = FeedForward(architecture)
+        self.ln1 = nn.LayerNorm(architecture.d_model, eps=architecture.norm_epsilon)
+        self.ln2 = nn.LayerNorm(architecture.d_model, eps=architecture.norm_epsilon)
+
+    def forward(
+        self, x: Float[Tensor, "batch pos d_model"], geometry: Geometry, taps: Taps, at: str
+    ) -> Float[Tensor, "batch pos d_model"]:
+        """The residual stream after this layer."""
+        x = taps(f"{at}hook_resid_pre", x)
+        if self.post_norm:
+            x = taps(f"{at}hook_resid_mid", self.ln1(x + self.attn(x, geometry, taps, at)))
+            return taps(f"{at}hook_resid_post", self.ln2(x + self.mlp(x, taps, at)))
+        x = taps(f"{at}hook_resid_mid", x + self.attn(taps(f"{at}ln1.hook_out", self.ln1(x)), geometry, taps, at))
+        return taps(f"{at}hook_resid_post", x + self.mlp(taps(f"{at}ln2.hook_out", self.ln2(x)), taps, at))

@@ -1,0 +1,43 @@
+"""The checkpoint families that the one encoder can load."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from mints.errors import MintsError, UsageError
+from mints.models.families.base import Family, normalise_names, some
+from mints.models.families.bert import BERT
+from mints.models.families.dnabert2 import DNABERT2
+from mints.models.families.esm import ESM2, NUCLEOTIDE_TRANSFORMER
+
+FAMILIES: dict[str, Family] = {family.name: family for family in (DNABERT2, NUCLEOTIDE_TRANSFORMER, ESM2, BERT)}
+
+__all__ = ["FAMILIES", "Family", "choose_family"]
+
+
+def choose_family(name: str, tensors: Mapping[str, Tensor], where: str) -> Family:
+    """The family called `name`, or for "auto" the one that recognises the tensors.
+
+    Protein and DNA checkpoints of the ESM code family are told apart by their vocabulary, since their tensors have the
+    same names. Raises UsageError for an unknown name and MintsError where no family recognises the tensors.
+    """
+    if name != "auto":
+        if name not in FAMILIES:
+            raise UsageError(f"unknown family {name!r}: choose auto, {', '.join(FAMILIES)}")
+        return FAMILIES[name]
+    fitting = [f for f in FAMILIES.values() if f.recognises(normalise_names(tensors, f.prefix))]
+    if not fitting:
+        titles = ", ".join(family.title for family in FAMILIES.values())
+        raise MintsError(
+            f"checkpoint {where} is of no known family ({titles}): its tensors are {some(sorted(tensors))}"
+        )
+    if len(fitting) > 1 and NUCLEOTIDE_TRANSFORMER in fitting:
+        return ESM2 if _is_protein(tensors) else NUCLEOTIDE_TRANSFORMER
+    return fitting[0]
+
+
+def _is_protein(tensors: Mapping[str, Tensor]) -> bool:
+    embedding = next(tensor for name, tensor in tensors.items() if name.endswith("word_embeddings.weight"))
+    return embedding.shape[0] <= 64

@@ -5,27 +5,11 @@ import weakref
 
 import pytest
 import torch
+from architectures import LEARNED, POST, PRE
 
 from mints.errors import UsageError
-from mints.models.architecture import Architecture
 from mints.models.encoder import randomly_initialised
 from mints.models.sites import site_names
-
-POST = Architecture(
-    vocabulary_size=30, d_model=24, n_layers=3, n_heads=6, d_mlp=32, norm_placement="post", norm_epsilon=1e-12,
-    position="alibi", mlp="geglu", mlp_input_bias=False, mlp_output_bias=True, pad_id=3, embedding_norm=True,
-    token_types=2,
-)  # fmt: skip
-PRE = Architecture(
-    vocabulary_size=30, d_model=24, n_layers=3, n_heads=4, d_mlp=32, norm_placement="pre", norm_epsilon=1e-5,
-    position="rotary", mlp="swiglu", mlp_input_bias=False, mlp_output_bias=False, pad_id=1, embedding_norm=False,
-    tied_head=False,
-)  # fmt: skip
-LEARNED = Architecture(
-    vocabulary_size=30, d_model=24, n_layers=2, n_heads=4, d_mlp=32, norm_placement="post", norm_epsilon=1e-12,
-    position="learned", mlp="gelu", mlp_input_bias=True, mlp_output_bias=True, pad_id=0, embedding_norm=True,
-    token_types=2, max_positions=16,
-)  # fmt: skip
 
 
 @pytest.fixture(params=[POST, PRE, LEARNED], ids=["post-alibi", "pre-rotary", "post-learned"])

@@ -51,7 +51,9 @@ def _download(repository: str, revision: str | None) -> Path:
     except (HfHubHTTPError, HTTPError, OSError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     try:  # a node without network may hold an earlier download
-        return Path(snapshot_download(repository, revision=revision, local_files_only=True))
+        return Path(
+            snapshot_download(repository, revision=revision, allow_patterns=list(WANTED), local_files_only=True)
+        )
     except LocalEntryNotFoundError:
         at = f" at revision {revision}" if revision else ""
         raise MintsError(

@@ -7,7 +7,7 @@ gradients clipped to norm 1.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -58,22 +58,20 @@ def pretrain(
     *,
     checkpoint: Path,
     report: Callable[[CurvePoint], None],
-    advance: Callable[[int], None],
+    track: Callable[[range], Iterable[int]],
 ) -> list[CurvePoint]:
     """Train `encoder` in place and return its curve; goes on from `checkpoint` if that file exists.
 
-    report is called with every new row of the curve, advance with the number of steps done.
+    report is called with every new row of the curve; track wraps the steps, to show progress.
     """
     encoder.to(compute.device).train()
     optimisers = _optimisers(encoder, recipe)
     curve, first, running = _resume(checkpoint, encoder, optimisers, training)
     tokens_per_step = recipe.batch * training.context
-    advance(first)
-    for step in range(first, recipe.steps):
+    for step in track(range(first, recipe.steps)):
         _set_learning_rate(optimisers, recipe, step)
         running += _train_step(encoder, training.draw(recipe.batch), optimisers, compute)
         done = step + 1
-        advance(1)
         if done % recipe.evaluate_every == 0 or done == recipe.steps:
             since = done - (curve[-1].step if curve else 0)
             curve.append(CurvePoint(done, done * tokens_per_step, running / since, evaluate(encoder, heldout, compute)))
@@ -115,7 +113,7 @@ def _train_step(
     for optimiser in optimisers:
         optimiser.step()
         optimiser.zero_grad()
-    return float(loss)
+    return float(loss.detach())
 
 
 def _optimisers(encoder: Encoder, recipe: Recipe) -> list[torch.optim.Optimizer]:

@@ -1,0 +1,116 @@
+"""Floors of the masked-token loss: what a count of tokens and of token pairs already predicts.
+
+A checkpoint that was loaded wrongly shows here first: its loss lies above the unigram floor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+from numpy import ndarray
+from scipy import sparse
+
+SMOOTHING = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0)
+"""Pseudo-tokens of the unigram distribution that may be mixed into every row of the bigram table."""
+
+HIDDEN = -1
+"""A neighbour that the model does not see either: masked itself, or a special token."""
+
+
+class TokenFloors(NamedTuple):
+    """Token and token-pair frequencies of a training stream."""
+
+    unigram: Float[ndarray, "token"]
+    """Probability of each token, with half a count added."""
+
+    pairs: sparse.csr_array
+    """Counts of (token, next token)."""
+
+    smoothing: float
+    """Pseudo-tokens of the unigram in each row, chosen on the last part of the training stream."""
+
+    def unigram_losses(self, truth: Int[ndarray, "masked"]) -> Float[ndarray, "masked"]:
+        """-ln p(token) in nats."""
+        return -np.log(self.unigram[truth])
+
+    def bigram_losses(
+        self, left: Int[ndarray, "masked"], truth: Int[ndarray, "masked"], right: Int[ndarray, "masked"]
+    ) -> Float[ndarray, "masked"]:
+        """-ln p(token | left, right) in nats, with p ∝ p(token | left) · p(right | token).
+
+        left, right: neighbouring tokens, `HIDDEN` where the neighbour is hidden too; its factor is then left out.
+        """
+        by_column = self.pairs.tocsc()
+        row_totals = np.asarray(self.pairs.sum(axis=1)).ravel() + self.smoothing
+        losses = np.empty(len(truth))
+        for start in range(0, len(truth), 256):
+            part = slice(start, start + 256)
+            weight = self._given_left(left[part], row_totals)
+            weight *= self._of_right(right[part], by_column, row_totals)
+            likelihood = weight[np.arange(weight.shape[0]), truth[part]] / weight.sum(axis=1)
+            losses[part] = -np.log(likelihood)
+        return losses
+
+    def _given_left(
+        self, left: Int[ndarray, "row"], row_totals: Float[ndarray, "token"]
+    ) -> Float[ndarray, "row token"]:
+        """p(token | left) for every token; the unigram where left is hidden."""
+        counts = self.pairs[np.maximum(left, 0)].toarray() + self.smoothing * self.unigram
+        conditional = counts / row_totals[np.maximum(left, 0)][:, None]
+        return np.where((left == HIDDEN)[:, None], self.unigram, conditional)
+
+    def _of_right(
+        self, right: Int[ndarray, "row"], by_column: sparse.csc_array, row_totals: Float[ndarray, "token"]
+    ) -> Float[ndarray, "row token"]:
+        """p(right | token) for every token; 1 where right is hidden."""
+        shown = np.maximum(right, 0)
+        counts = by_column[:, shown].toarray().T + self.smoothing * self.unigram[shown][:, None]
+        return np.where((right == HIDDEN)[:, None], 1.0, counts / row_totals)
+
+
+def fit_floors(stream: Int[ndarray, "token"], vocabulary_size: int) -> TokenFloors:
+    """Frequencies of a training stream; the smoothing is chosen on its last twentieth, which then joins the counts.
+
+    Raises ValueError for a stream too short to split.
+    """
+    if len(stream) < 40:
+        raise ValueError(f"a stream of {len(stream)} tokens is too short for token statistics")
+    cut = len(stream) - max(2, len(stream) // 20)
+    kept, tail = stream[:cut], stream[cut:]
+    candidates = [TokenFloors(_unigram(kept, vocabulary_size), _pairs(kept, vocabulary_size), s) for s in SMOOTHING]
+    losses = [_one_sided_loss(candidate, tail) for candidate in candidates]
+    best = SMOOTHING[int(np.argmin(losses))]
+    return TokenFloors(_unigram(stream, vocabulary_size), _pairs(stream, vocabulary_size), best)
+
+
+def neighbours(
+    tokens: Int[ndarray, "batch pos"], chosen: Int[ndarray, "masked"], hidden_ids: Sequence[int]
+) -> tuple[Int[ndarray, "masked"], Int[ndarray, "masked"]]:
+    """Left and right neighbours of the chosen tokens (flat indices) as the model sees them; `HIDDEN` for `hidden_ids`.
+
+    Chosen tokens must not stand at a window's edge without a special token beside them.
+    """
+    flat = np.where(np.isin(tokens, hidden_ids), HIDDEN, tokens)
+    padded = np.pad(flat, ((0, 0), (1, 1)), constant_values=HIDDEN)
+    row, column = np.divmod(chosen, tokens.shape[1])
+    return padded[row, column], padded[row, column + 2]
+
+
+def _unigram(stream: Int[ndarray, "token"], vocabulary_size: int) -> Float[ndarray, "token"]:
+    counts = np.bincount(stream, minlength=vocabulary_size) + 0.5
+    return counts / counts.sum()
+
+
+def _pairs(stream: Int[ndarray, "token"], vocabulary_size: int) -> sparse.csr_array:
+    ones = np.ones(len(stream) - 1)
+    return sparse.coo_array((ones, (stream[:-1], stream[1:])), shape=(vocabulary_size, vocabulary_size)).tocsr()
+
+
+def _one_sided_loss(floors: TokenFloors, tail: Int[ndarray, "token"]) -> float:
+    left, truth = tail[:-1], tail[1:]
+    totals = np.asarray(floors.pairs.sum(axis=1)).ravel()
+    counts = np.asarray(floors.pairs[left, truth]).ravel() + floors.smoothing * floors.unigram[truth]
+    return float(-np.log(counts / (totals[left] + floors.smoothing)).mean())

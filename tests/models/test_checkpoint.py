@@ -1,0 +1,251 @@
+"""Checkpoints on disk and from the hub: exact, strict, and inert."""
+
+import json
+import pickle
+import threading
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from mints.errors import MintsError
+from mints.models.checkpoint import load_model, read_tensors, save_model, weight_files
+from mints.models.encoder import randomly_initialised
+from mints.models.families import FAMILIES
+from mints.models.hub import locate_checkpoint
+from mints.models.tokenizers import FixedKmerTokenizer, train_bpe
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """A small DNABERT-2 checkpoint folder and the encoder in it."""
+    from architectures import POST
+
+    tokenizer = train_bpe(["ACGTTGCAACGTAGCT" * 4, "GGATTACAGATTACA" * 4], 30)
+    from dataclasses import replace
+
+    encoder = randomly_initialised(replace(POST, vocabulary_size=len(tokenizer.vocabulary)), seed=4)
+    folder = tmp_path_factory.mktemp("checkpoint")
+    save_model(folder, encoder, tokenizer, FAMILIES["dnabert2"])
+    return folder, encoder
+
+
+def test_a_saved_model_loads_as_it_was(checkpoint):
+    folder, encoder = checkpoint
+    loaded = load_model(str(folder))
+    assert loaded.family.name == "dnabert2"
+    expected = encoder.state_dict()
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in loaded.encoder.state_dict().items())
+    assert loaded.encoder.architecture == encoder.architecture
+    assert loaded.tokenizer.encode("ACGT").ids[0] == 1
+    assert not loaded.encoder.training
+
+
+def test_half_precision_files_load_as_float32(checkpoint, tmp_path):
+    folder, encoder = checkpoint
+    save_model(tmp_path, encoder, load_model(str(folder)).tokenizer, FAMILIES["dnabert2"], torch.float16)
+    state = load_model(str(tmp_path)).encoder.state_dict()
+    for name, tensor in encoder.state_dict().items():
+        assert state[name].dtype == torch.float32
+        torch.testing.assert_close(state[name], tensor, atol=2e-3, rtol=1e-3)
+
+
+def test_pickled_and_sharded_weights_give_the_same_model(checkpoint, tmp_path):
+    folder, _ = checkpoint
+    expected = load_model(str(folder)).encoder.state_dict()
+    weights = load_file(folder / "model.safetensors")
+    pickled, sharded = tmp_path / "pickled", tmp_path / "sharded"
+    for target in (pickled, sharded):
+        target.mkdir()
+        for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
+            (target / name).write_bytes((folder / name).read_bytes())
+    torch.save(weights, pickled / "pytorch_model.bin")
+    names = sorted(weights)
+    parts = {"model-1.safetensors": names[:9], "model-2.safetensors": names[9:]}
+    for file, part in parts.items():
+        save_file({name: weights[name] for name in part}, sharded / file)
+    index = {"weight_map": {name: file for file, part in parts.items() for name in part}}
+    (sharded / "model.safetensors.index.json").write_text(json.dumps(index))
+    for target in (pickled, sharded):
+        state = load_model(str(target)).encoder.state_dict()
+        assert all(torch.equal(state[name], expected[name]) for name in expected)
+    (sharded / "model-2.safetensors").unlink()
+    with pytest.raises(MintsError, match=r"lacks model-2\.safetensors"):
+        weight_files(sharded)
+
+
+class Payload:
+    """What a malicious pickle runs."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self):
+        return (Path.touch, (self.target,))
+
+
+def test_a_malicious_pickle_and_python_files_in_a_checkpoint_execute_nothing(checkpoint, tmp_path):
+    folder, _ = checkpoint
+    witness = tmp_path / "executed"
+    for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    configuration = json.loads((folder / "config.json").read_text())
+    configuration["auto_map"] = {"AutoModel": "evil.Model"}
+    (tmp_path / "config.json").write_text(json.dumps(configuration))
+    (tmp_path / "evil.py").write_text(f"import pathlib; pathlib.Path({str(witness)!r}).touch()")
+    torch.save({"bert.embeddings.word_embeddings.weight": Payload(witness)}, tmp_path / "pytorch_model.bin")
+    with pytest.raises(MintsError, match="cannot be read as weights"):
+        load_model(str(tmp_path))
+    (tmp_path / "pytorch_model.bin").write_bytes(pickle.dumps(Payload(witness)))
+    with pytest.raises(MintsError, match="cannot be read as weights"):
+        load_model(str(tmp_path))
+    (tmp_path / "pytorch_model.bin").unlink()
+    (tmp_path / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes())
+    load_model(str(tmp_path))
+    assert not witness.exists()
+
+
+def test_damaged_and_missing_files_are_named(checkpoint, tmp_path):
+    folder, _ = checkpoint
+    with pytest.raises(MintsError, match="does not exist"):
+        load_model(str(tmp_path / "nowhere"))
+    with pytest.raises(MintsError, match=r"has no config\.json"):
+        load_model(str(tmp_path))
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(MintsError, match="is not JSON"):
+        load_model(str(tmp_path))
+    (tmp_path / "config.json").write_bytes((folder / "config.json").read_bytes())
+    with pytest.raises(MintsError, match="has no weights"):
+        load_model(str(tmp_path))
+    whole = (folder / "model.safetensors").read_bytes()
+    (tmp_path / "model.safetensors").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(MintsError, match="cannot be read as weights"):
+        load_model(str(tmp_path))
+
+
+def test_a_file_of_something_else_is_not_a_table_of_tensors(tmp_path):
+    torch.save([1, 2, 3], tmp_path / "model.pt")
+    with pytest.raises(MintsError, match="does not hold a table of tensors"):
+        read_tensors(tmp_path / "model.pt")
+
+
+def test_a_tokenizer_larger_than_the_model_is_refused(checkpoint, tmp_path):
+    folder, _ = checkpoint
+    for name in ("config.json", "model.safetensors", "tokenizer_config.json"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    train_bpe(["ACGTTGCAACGTAGCTGGCATCGATTTACG" * 4], 60).save(tmp_path)
+    with pytest.raises(MintsError, match="do not belong together"):
+        load_model(str(tmp_path))
+
+
+def test_a_wrong_family_is_refused_by_the_loader(checkpoint):
+    folder, _ = checkpoint
+    with pytest.raises(MintsError, match="is not ESM-2"):
+        load_model(str(folder), family="esm2")
+
+
+def test_unknown_shipped_checkpoints_are_named_with_what_there_is():
+    with pytest.raises(MintsError, match="no checkpoint 'mints:nothing' is shipped"):
+        locate_checkpoint("mints:nothing")
+
+
+class Hub(BaseHTTPRequestHandler):
+    """The part of the hub's interface that a download uses, serving one folder."""
+
+    def __init__(self, *args, folder: Path, requested: list[str], **kwargs) -> None:
+        self.folder, self.requested = folder, requested
+        super().__init__(*args, **kwargs)
+
+    def do_GET(self) -> None:
+        self.requested.append(self.path)
+        commit = "a" * 40
+        if self.path.startswith("/api/models/team/model/tree/"):
+            sizes = {path.name: path.stat().st_size for path in sorted(self.folder.iterdir())}
+            tree = [{"type": "file", "path": name, "size": size, "oid": name} for name, size in sizes.items()]
+            self._answer(json.dumps(tree).encode())
+        elif self.path.startswith("/api/models/team/model"):
+            files = [{"rfilename": path.name} for path in sorted(self.folder.iterdir())]
+            self._answer(json.dumps({"id": "team/model", "sha": commit, "siblings": files}).encode())
+        elif self.path.startswith("/team/model/resolve/"):
+            self._answer((self.folder / self.path.rsplit("/", 1)[1]).read_bytes(), commit)
+        else:
+            self.send_error(404)
+
+    do_HEAD = do_GET  # noqa: N815
+
+    def _answer(self, body: bytes, commit: str | None = None) -> None:
+        self.send_response(200)
+        if commit:
+            self.send_header("X-Repo-Commit", commit)
+            self.send_header("ETag", f'"{len(body)}"')
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body)
+
+    def log_message(self, *_) -> None:
+        pass
+
+
+@pytest.fixture
+def hub(checkpoint, tmp_path, monkeypatch):
+    """A hub on the loopback interface that offers the checkpoint with a Python file and a pickle beside it."""
+    served = tmp_path / "served"
+    served.mkdir()
+    for path in checkpoint[0].iterdir():
+        (served / path.name).write_bytes(path.read_bytes())
+    (served / "modeling.py").write_text("raise SystemExit")
+    (served / "pytorch_model.bin").write_bytes(b"not wanted")
+    requested: list[str] = []
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Hub, folder=served, requested=requested))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_port}"
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", address)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
+    monkeypatch.setattr(
+        "huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", address + "/{repo_id}/resolve/{revision}/{filename}"
+    )
+    yield server, requested
+    server.shutdown()
+
+
+def test_a_hub_download_takes_tensors_and_settings_and_never_code_or_needless_pickles(hub, checkpoint):
+    server, requested = hub
+    folder = locate_checkpoint("team/model")
+    names = {path.name for path in folder.iterdir()}
+    assert "model.safetensors" in names
+    assert not names & {"modeling.py", "pytorch_model.bin"}
+    assert not any("modeling.py" in path or "pytorch_model" in path for path in requested)
+    assert (folder / "model.safetensors").read_bytes() == (checkpoint[0] / "model.safetensors").read_bytes()
+
+
+def test_without_a_network_an_earlier_download_serves_and_otherwise_the_error_is_one_clear_line(hub):
+    server, _ = hub
+    folder = locate_checkpoint("team/model")
+    server.shutdown()
+    server.server_close()
+    assert locate_checkpoint("team/model") == folder
+    with pytest.raises(
+        MintsError, match=r"checkpoint team/other at revision abc cannot be had from the hub"
+    ) as failure:
+        locate_checkpoint("team/other", "abc")
+    assert "\n" not in str(failure.value)
+    assert "--model" in str(failure.value)
+
+
+def test_fixed_kmer_checkpoints_round_trip(tmp_path):
+    from dataclasses import replace
+
+    from architectures import PRE
+
+    tokenizer = FixedKmerTokenizer.generate(3)
+    encoder = randomly_initialised(replace(PRE, vocabulary_size=len(tokenizer.vocabulary), norm_epsilon=1e-12), seed=1)
+    save_model(tmp_path, encoder, tokenizer, FAMILIES["nucleotide_transformer"])
+    loaded = load_model(str(tmp_path), "nucleotide_transformer")
+    expected = encoder.state_dict()
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in loaded.encoder.state_dict().items())
+    assert loaded.tokenizer.vocabulary == tokenizer.vocabulary

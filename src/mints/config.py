@@ -198,6 +198,9 @@ class Config(Section):
     precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"
     """Precision of matrix products; auto takes bf16 only where the chip is fast at it."""
 
+    tokens_per_batch: PositiveInt = 8192
+    """Tokens, pads included, of one forward pass; halved by itself where the device has too little memory."""
+
     genome: Location | None = None
     """Genome FASTA, plain or gzip."""
 

@@ -13,8 +13,11 @@ from torch import Tensor
 
 from mints.models.tokenizers import Tokenizer
 
-PIECE = 3000
-"""Bases that are tokenized at a time: byte-pair merging takes more than linear time on whole chromosomes."""
+PIECE = 3001
+"""Bases that are tokenized at a time: byte-pair merging takes more than linear time on whole chromosomes.
+
+Not a multiple of a k-mer length, so that fixed k-mers come in every frame along a chromosome.
+"""
 
 KEPT_AS_MASK, REPLACED = 0.8, 0.1
 """Of the chosen tokens 80% become [MASK], 10% a random token, 10% stay (Devlin et al. 2019)."""

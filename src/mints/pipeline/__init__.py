@@ -1,0 +1,1 @@
+"""Named steps, their artifacts and manifests: a small resumable engine that knows no biology and no model."""

@@ -1,0 +1,169 @@
+"""The command line: what a user types, what a user sees, and how a run ends.
+
+Exit codes: 0 done, 1 a failure that the message tells how to mend, 2 a command line that cannot be meant, 130 Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, CliSettingsSource, SettingsConfigDict, SettingsError
+
+from mints import __version__, presentation
+from mints.config import Config, read_profile
+from mints.errors import MintsError, UsageError
+
+EPILOG = """examples:
+  python main.py --profile embedded                    offline demo on a simulated genome, minutes on two cores
+  python main.py                                       the full reproduction (downloads models and data)
+  python main.py --from-step probe_controls            go on from a named step
+  python main.py --train my_train.csv --test my_test.csv --model ./checkpoint --results results/mine
+  python main.py --peaks my.bed.gz --genome my.fa --model ./checkpoint --results results/mine
+  python main.py --config my.toml --dry-run            what would run, and why"""
+
+
+class CommandLine(Config, BaseSettings):
+    """MINTS: which component of a nucleotide transformer implements this biology, and how sure are we?"""
+
+    model_config = SettingsConfigDict(
+        cli_prog_name="main.py",
+        cli_kebab_case=True,
+        cli_implicit_flags="toggle",
+        cli_enforce_required=False,
+        cli_hide_none_type=True,
+        cli_avoid_json=True,
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+        protected_namespaces=(),
+    )
+
+    config: Path | None = None
+    """Your own TOML file: fields as below; `extends = "embedded"` puts a profile underneath."""
+
+    from_step: str | None = None
+    """Run this step and all after it, whether or not they are up to date."""
+
+    only_step: str | None = None
+    """Run this step alone, from the artifacts that exist."""
+
+    only_probe_controls: bool = False
+    """Rerun the probe controls alone, from cached activations and without loading the model."""
+
+    overwrite: bool = False
+    """Run every step anew, and make its artifacts again."""
+
+    pretrain: bool = False
+    """Pretrain a small model by the profile's recipe instead of analysing one."""
+
+    list_steps: bool = False
+    """List the steps and end."""
+
+    dry_run: bool = False
+    """Say what would run and why, and end."""
+
+    status: bool = False
+    """Say what is complete, outdated or missing in the results folder, and end."""
+
+    as_json: bool = Field(default=False, validation_alias="json")
+    """Print one JSON document on standard output and nothing else there."""
+
+    quiet: bool = False
+    """No progress."""
+
+    version: bool = False
+    """Print the version and end."""
+
+    def analysis_config(self) -> Config:
+        """The part that results depend on."""
+        return Config.model_validate(self.model_dump(include=set(Config.model_fields)))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    try:
+        return _main(list(sys.argv[1:] if arguments is None else arguments))
+    except MintsError as error:
+        _complain(f"error: {error}")
+        return error.exit_code
+    except MemoryError:
+        _complain("error: out of memory: give a smaller --tokens-per-batch or caps such as --max-probe-train")
+        return 1
+    except KeyboardInterrupt:
+        _complain("interrupted: finished steps are kept, and the same command goes on from here")
+        return 130
+    except BrokenPipeError:
+        # The reader of our output has gone (`| head`); Python must not complain about it while it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _main(arguments: list[str]) -> int:
+    command = read_command_line(arguments)
+    if command.version:
+        sys.stdout.write(f"mints {__version__}\n")
+        return 0
+    from mints.studies.genomic.study import open_pipeline
+
+    pipeline = open_pipeline(command.analysis_config(), pretrain=command.pretrain, quiet=command.quiet)
+    only = "probe_controls" if command.only_probe_controls else command.only_step
+    if command.list_steps:
+        presentation.show_steps(pipeline.steps, as_json=command.as_json)
+    elif command.status:
+        presentation.show_status(pipeline.status(), as_json=command.as_json)
+    elif command.dry_run:
+        decisions = pipeline.plan(command.from_step, only, command.overwrite)
+        presentation.show_plan(decisions, as_json=command.as_json)
+    else:
+        summary = pipeline.run(command.from_step, only, command.overwrite)
+        presentation.show_results(summary.as_json(), command.results, as_json=command.as_json)
+    return 0
+
+
+def read_command_line(arguments: list[str]) -> CommandLine:
+    """Profile, the user's file and the flags, the later over the earlier.
+
+    Raises UsageError, in one line, for a flag or value that cannot be meant.
+    """
+    first = _Parser(add_help=False, allow_abbrev=False)
+    first.add_argument("--profile")
+    first.add_argument("--config", type=Path)
+    known, _ = first.parse_known_args(arguments)
+    values = read_profile(known.profile, known.config)
+    parser = _Parser(prog="main.py", epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
+    source: CliSettingsSource[_Parser] = CliSettingsSource(CommandLine, root_parser=parser)
+    try:
+        return CommandLine(_cli_settings_source=source(args=arguments), **values)
+    except ValidationError as error:
+        raise UsageError(_first_complaint(error)) from None
+    except SettingsError as error:
+        raise UsageError(str(error)) from None
+
+
+class _Parser(argparse.ArgumentParser):
+    """Complains in one line, by the same way as every other failure."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message} (see --help)")
+
+
+def _first_complaint(error: ValidationError) -> str:
+    """The first thing that is wrong, with the flag that it belongs to."""
+    complaint = error.errors()[0]
+    field = ".".join(str(part) for part in complaint["loc"])
+    message = complaint["msg"].removeprefix("Value error, ")
+    if not field:
+        return message
+    given = complaint.get("input")
+    shown = f" (given: {given!r})" if isinstance(given, str | int | float) else ""
+    return f"--{field.replace('_', '-')}: {message}{shown}"
+
+
+def _complain(text: str) -> None:
+    sys.stderr.write(text + "\n")

@@ -1,0 +1,1 @@
+"""The genomic study: from sequences to probes with every control."""

@@ -1,0 +1,70 @@
+"""Step: mean-pooled residual vectors of every sequence, for the model and for its two controls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy import ndarray
+
+from mints.data.composition import dinucleotide_shuffle
+from mints.models.activations import mean_residuals
+from mints.models.encoder import Encoder, randomly_initialised
+from mints.pipeline.run import Run
+from mints.pipeline.step import step
+from mints.studies.genomic.models import MODEL_FIELDS, OpenModel, open_model, probed_layers
+
+SHARD = 2048
+"""Sequences of one shard: what a kill can cost, and all that is held in memory at a time."""
+
+VARIANTS = ("residual_mean", "random_initialisation", "shuffled")
+"""The model itself; the same shape with random weights; the model on dinucleotide-shuffled sequences."""
+
+
+@step(
+    "residual_cache",
+    needs=["tasks/{task}.parquet"],
+    makes=[f"activations/{{task}}_{variant}.npz" for variant in VARIANTS],
+    reads=[*MODEL_FIELDS, "tokens_per_batch", "probe_layers", "probe_layer", "seed"],
+    aliases=["circuit_extraction_and_residual_probing"],
+)
+def residual_cache(run: Run) -> None:
+    """Cache mean residual vectors of the model, of a randomly initialised twin, and on shuffled sequences."""
+    model = open_model(run)
+    model.encoder.fused_attention = True
+    layers = probed_layers(run.config, model.encoder.architecture.n_layers)
+    untrained = randomly_initialised(model.encoder.architecture, run.config.seed).to(model.compute.device)
+    untrained.fused_attention = True
+    run.fact("layers", list(layers))
+    for task in run.config.tasks:
+        sequences = run.load(f"tasks/{task.name}.parquet")["sequence"].tolist()
+        for variant in VARIANTS:
+            encoder = untrained if variant == "random_initialisation" else model.encoder
+            cache(run, f"{task.name}_{variant}", encoder, model, sequences, layers, shuffled=variant == "shuffled")
+
+
+def cache(
+    run: Run,
+    name: str,
+    encoder: Encoder,
+    model: OpenModel,
+    sequences: Sequence[str],
+    layers: Sequence[int],
+    *,
+    shuffled: bool,
+) -> None:
+    """Stream the vectors of `sequences` into `activations/{name}.npz`: rows in their order, one shard at a time."""
+
+    def compute_shard(start: int) -> Mapping[str, ndarray]:
+        shard = list(sequences[start : start + SHARD])
+        if shuffled:
+            rng = run.rng(f"{name} {start}")
+            shard = [dinucleotide_shuffle(sequence, rng) for sequence in shard]
+        encodings = model.tokenizer.encode_many(shard)
+        vectors = mean_residuals(encoder, encodings, layers, model.compute, run.config.tokens_per_batch)
+        return {"residual": vectors}
+
+    shards = run.map(compute_shard, range(0, len(sequences), SHARD), label=name)
+    shape = (len(sequences), len(layers), encoder.architecture.d_model)
+    blocks = (shard["residual"] for shard in shards)
+    run.save_rows(f"activations/{name}.npz", {"layers": np.asarray(layers)}, "residual", shape, blocks)

@@ -63,11 +63,11 @@ def compare(name: str, count: int) -> None:
     compute = resolve_compute("cpu", "fp32")
     items = encodings(count, shape.vocabulary_size)
     tokens = sum(len(item.ids) for item in items)
-    padded = sum(batch.tokens.numel() for batch in batches(items, shape.pad_id, TOKENS_PER_BATCH))
+    padded = sum(batch.tokens.numel() for batch in batches(items, shape.pad_id, TOKENS_PER_BATCH["cpu"]))
 
     def bare() -> None:
         with compute.inference():
-            for batch in batches(items, shape.pad_id, TOKENS_PER_BATCH):
+            for batch in batches(items, shape.pad_id, TOKENS_PER_BATCH["cpu"]):
                 encoder.run(batch.tokens, batch.real)
 
     def cached() -> None:

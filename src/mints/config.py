@@ -25,6 +25,17 @@ RESULTS_PLACEHOLDER = "{results}"
 """In a profile's paths: the run's own results folder, where the simulated sources lie."""
 
 
+SHIPPED = "mints:"
+"""Prefix of checkpoints that come with the package."""
+
+
+def shipped_checkpoint(model: str) -> Path | None:
+    """Folder of a checkpoint of the package; None for any other model."""
+    return (
+        Path(str(files("mints"))) / "checkpoints" / model.removeprefix(SHIPPED) if model.startswith(SHIPPED) else None
+    )
+
+
 def _path_unless_remote(value: Any) -> Any:
     return Path(value) if isinstance(value, str) and "://" not in value else value
 
@@ -198,8 +209,8 @@ class Config(Section):
     precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"
     """Precision of matrix products; auto takes bf16 only where the chip is fast at it."""
 
-    tokens_per_batch: PositiveInt = 8192
-    """Tokens, pads included, of one forward pass; halved by itself where the device has too little memory."""
+    tokens_per_batch: PositiveInt | None = None
+    """Tokens, pads included, of one forward pass; default 2,048 on a CPU, 65,536 on a GPU."""
 
     genome: Location | None = None
     """Genome FASTA, plain or gzip."""
@@ -281,6 +292,12 @@ class Config(Section):
 
     pretraining: Pretraining = Pretraining()
     """Recipe of --pretrain."""
+
+    @property
+    def model_files(self) -> Path | None:
+        """Folder of a checkpoint on this machine: its content is part of what a result is made from."""
+        folder = shipped_checkpoint(self.model) or Path(self.model)
+        return folder if folder.is_dir() else None
 
     @model_validator(mode="before")
     @classmethod

@@ -22,6 +22,7 @@ from mints.data.simulation.background import (
 )
 from mints.data.simulation.elements import DONOR, MOTIFS, codon_usage, site_models
 from mints.data.simulation.stretch import Feature, Stretch
+from mints.errors import UsageError
 
 SMALL = Simulation(seed=7, chromosomes=5, chromosome_length=150_000)
 
@@ -79,6 +80,11 @@ def test_chromosomes_have_the_names_and_lengths_asked_for(genome):
         f"chr{number}": 150_000 for number in range(1, 6)
     }
     assert all(codes.dtype == np.uint8 and codes.max() == 3 for codes in genome.chromosomes.values())
+
+
+def test_a_chromosome_too_short_for_a_gene_is_refused():
+    with pytest.raises(UsageError, match="simulation.chromosome_length is 500: too short for a single gene"):
+        simulate_genome(SMALL.model_copy(update={"chromosome_length": 500}))
 
 
 def test_annotation_is_sorted_and_lies_within_its_chromosome(genome):

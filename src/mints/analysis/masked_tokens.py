@@ -34,7 +34,8 @@ class TokenFloors(NamedTuple):
 
     def unigram_losses(self, truth: Int[ndarray, "masked"]) -> Float[ndarray, "masked"]:
         """-ln p(token) in nats."""
-        return -np.log(self.unigram[truth])
+        losses: Float[ndarray, "masked"] = -np.log(self.unigram[truth])
+        return losses
 
     def bigram_losses(
         self, left: Int[ndarray, "masked"], truth: Int[ndarray, "masked"], right: Int[ndarray, "masked"]
@@ -80,7 +81,8 @@ def fit_floors(stream: Int[ndarray, "token"], vocabulary_size: int) -> TokenFloo
         raise ValueError(f"a stream of {len(stream)} tokens is too short for token statistics")
     cut = len(stream) - max(2, len(stream) // 20)
     kept, tail = stream[:cut], stream[cut:]
-    candidates = [TokenFloors(_unigram(kept, vocabulary_size), _pairs(kept, vocabulary_size), s) for s in SMOOTHING]
+    unigram, pairs = _unigram(kept, vocabulary_size), _pairs(kept, vocabulary_size)
+    candidates = [TokenFloors(unigram, pairs, smoothing) for smoothing in SMOOTHING]
     losses = [_one_sided_loss(candidate, tail) for candidate in candidates]
     best = SMOOTHING[int(np.argmin(losses))]
     return TokenFloors(_unigram(stream, vocabulary_size), _pairs(stream, vocabulary_size), best)
@@ -101,7 +103,8 @@ def neighbours(
 
 def _unigram(stream: Int[ndarray, "token"], vocabulary_size: int) -> Float[ndarray, "token"]:
     counts = np.bincount(stream, minlength=vocabulary_size) + 0.5
-    return counts / counts.sum()
+    shares: Float[ndarray, "token"] = counts / counts.sum()
+    return shares
 
 
 def _pairs(stream: Int[ndarray, "token"], vocabulary_size: int) -> sparse.csr_array:

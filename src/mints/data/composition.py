@@ -18,7 +18,8 @@ def gc_content(sequences: Sequence[str]) -> Float[ndarray, "sequence"]:
     """Share of G and C among the bases that are known; 0 for a sequence of N alone."""
     gc = np.array([sequence.count("G") + sequence.count("C") for sequence in sequences], dtype=float)
     known = np.array([len(sequence) - sequence.count("N") for sequence in sequences], dtype=float)
-    return gc / np.maximum(known, 1)
+    share: Float[ndarray, "sequence"] = gc / np.maximum(known, 1)
+    return share
 
 
 def kmer_counts(sequences: Sequence[str], orders: Sequence[int]) -> sparse.csr_matrix:

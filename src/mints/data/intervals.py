@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import zlib
 from pathlib import Path
 
@@ -12,7 +13,11 @@ from mints.data.sequences import Genome, open_maybe_gzip
 from mints.errors import MintsError
 
 COLUMNS = ["chromosome", "start", "end", "name", "score", "strand", "signal", "summit"]
-SKIPPED = (b"#", b"track", b"browser")
+SKIPPED = re.compile(rb"#|(track|browser)(\s|$)")
+
+BROAD_PEAK, NARROW_PEAK = 9, 10
+"""Numbers of columns that tell the peak formats. BED9 has nine as well, BED12 and others have more."""
+
 SIGNAL, SUMMIT = 6, 9
 """Columns of narrowPeak that hold the signal value and the summit's offset from the start (-1: not called)."""
 
@@ -20,8 +25,9 @@ SIGNAL, SUMMIT = 6, 9
 def read_intervals(path: Path) -> pd.DataFrame:
     """Rows of a BED, narrowPeak or broadPeak file, plain or gzip; `line` is the row's line in the file.
 
-    summit: absolute position, missing where the file gives none. Raises MintsError, with the line, for a row that has
-    too few columns or whose coordinates are no numbers, negative or swapped; and for a file without rows.
+    signal, summit: missing where the format has none; the summit is an absolute position.
+    Raises MintsError, with the line, for a row that has too few columns or whose coordinates are no numbers, negative
+    or swapped; and for a file without rows.
     """
     if not path.is_file():
         raise MintsError(f"{path} does not exist")
@@ -30,7 +36,7 @@ def read_intervals(path: Path) -> pd.DataFrame:
         with open_maybe_gzip(path) as stream:
             for number, line in enumerate(stream, start=1):
                 text = line.strip()
-                if text and not text.startswith(SKIPPED):
+                if text and not SKIPPED.match(text):
                     rows.append((*_parse(text.decode("utf-8", "replace"), f"{path} line {number}"), number))
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise MintsError(f"{path} is a damaged or truncated gzip file: {error}") from None
@@ -75,14 +81,22 @@ def _parse(text: str, where: str) -> tuple[object, ...]:
     if end == start:
         raise MintsError(f"{where}: {chromosome}:{start}-{end} is empty")
     optional = [*columns[3:6], *[None] * 3][:3]
-    signal = _number(columns, SIGNAL)
-    offset = _number(columns, SUMMIT)
-    summit = None if offset is None or offset < 0 else start + int(offset)
-    return (chromosome, start, end, *optional, signal, summit)
+    return (chromosome, start, end, *optional, *_signal_and_summit(columns, start, end, where))
 
 
-def _number(columns: list[str], place: int) -> float | None:
+def _signal_and_summit(columns: list[str], start: int, end: int, where: str) -> tuple[float | None, int | None]:
+    """What the peak formats know beyond BED. Nine columns are BED9 where two of them mark a thick part of the row."""
+    if len(columns) not in (BROAD_PEAK, NARROW_PEAK) or _has_thick_part(columns, start, end):
+        return None, None
     try:
-        return float(columns[place])
-    except (IndexError, ValueError):
-        return None
+        signal = float(columns[SIGNAL])
+        offset = int(columns[SUMMIT]) if len(columns) == NARROW_PEAK else -1
+    except ValueError:
+        raise MintsError(f"{where}: the signal and the summit of a peak must be numbers") from None
+    return signal, None if offset < 0 else start + offset
+
+
+def _has_thick_part(columns: list[str], start: int, end: int) -> bool:
+    thick = columns[SIGNAL : SIGNAL + 2]
+    whole = len(columns) == BROAD_PEAK and all(column.isdecimal() for column in thick)
+    return whole and start <= int(thick[0]) <= int(thick[1]) <= end

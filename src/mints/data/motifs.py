@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
@@ -42,13 +41,26 @@ class Motif(NamedTuple):
 
 
 def read_jaspar(path: Path) -> Motif:
-    """One matrix in JASPAR format. Raises MintsError where the file is something else."""
-    header, *rows = path.read_text(encoding="utf-8").strip().splitlines()
-    if not header.startswith(">") or [row[:1] for row in rows] != list("ACGT"):
-        raise MintsError(f"{path} is not a JASPAR matrix: expected a '>' line and the rows A, C, G and T")
-    motif_id, _, name = header[1:].partition("\t")
-    counts = np.array([[float(number) for number in re.findall(r"[\d.]+", row)] for row in rows])
-    return Motif(motif_id, name, counts.T)
+    """One matrix in JASPAR format: `>ID NAME`, then the rows A, C, G and T, their counts in brackets or bare.
+
+    Raises MintsError where there is no such file or it holds something else.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").strip().splitlines()
+        header, *rows = [line.replace("[", " ").replace("]", " ").split() for line in lines]
+        letters, counts = [row[0] for row in rows], np.array([row[1:] for row in rows], dtype=float)
+    except FileNotFoundError:
+        raise MintsError(f"{path} does not exist") from None
+    except (ValueError, IndexError):
+        raise MintsError(_no_matrix(path)) from None
+    mark, motif_id = header[0][:1], header[0][1:]
+    if mark != ">" or not motif_id or letters != list("ACGT") or not np.all(counts.sum(axis=0) > 0):
+        raise MintsError(_no_matrix(path))
+    return Motif(motif_id, " ".join(header[1:]) or motif_id, counts.T)
+
+
+def _no_matrix(path: Path) -> str:
+    return f"{path} is not a JASPAR matrix: expected '>ID NAME' and rows of equal length for A, C, G and T"
 
 
 def load_motif(motif_id: str) -> Motif:

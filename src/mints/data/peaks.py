@@ -16,8 +16,9 @@ from mints.errors import MintsError
 CALIPER = 0.02
 """Largest difference in GC content between a window and its match."""
 
-CANDIDATES = 12
-"""Candidates drawn per window and round; several rounds follow for the windows that found none."""
+CANDIDATES, LEAST_CANDIDATES = 12, 5_000
+"""Candidates drawn in a round: per window of the chromosome, and at least. Windows that are still without a match after
+some rounds are the hardest to match, so that the number does not fall with theirs."""
 
 ROUNDS = 8
 
@@ -45,7 +46,8 @@ def peak_windows(peaks: pd.DataFrame, genome: Genome, width: int) -> PeakWindows
     inside = (table["start"] >= 0) & (table["end"] <= lengths)
     unique = ~table.duplicated(["chromosome", "start"])
     kept = table[inside & unique].copy()
-    kept["sequence"] = [genome.fetch(row.chromosome, row.start, row.end) for row in kept.itertuples()]
+    places = zip(kept["chromosome"], kept["start"], kept["end"], strict=True)
+    kept["sequence"] = [genome.fetch(name, start, end) for name, start, end in places]
     whole = ~kept["sequence"].str.contains("N")
     dropped = {
         "beyond_the_chromosome": int((~inside).sum()),
@@ -58,9 +60,9 @@ def peak_windows(peaks: pd.DataFrame, genome: Genome, width: int) -> PeakWindows
 def matched_negatives(
     windows: pd.DataFrame, genome: Genome, peaks: pd.DataFrame, rng: np.random.Generator
 ) -> pd.DataFrame:
-    """For every window one of the same width from the same chromosome, away from all peaks and all windows drawn before,
-    without N, its GC content within `CALIPER`; windows that find none in all rounds have no match.
+    """For every window one like it: same width and chromosome, no N, GC content within `CALIPER`.
 
+    Matches lie away from all peaks and from one another; a window that finds none in all rounds stays without.
     Returns chromosome, start, end, sequence. Raises MintsError where no window found a match.
     """
     matches: list[pd.DataFrame] = []
@@ -79,10 +81,11 @@ def _match_chromosome(
 ) -> pd.DataFrame:
     width = int(rows["end"].iloc[0] - rows["start"].iloc[0])
     wanted = gc_content(rows["sequence"].tolist()).tolist()
+    candidates = max(CANDIDATES * len(rows), LEAST_CANDIDATES)
     found: list[tuple[str, int, int, str]] = []
     for _ in range(ROUNDS):
-        starts = rng.integers(0, max(1, genome.lengths[chromosome] - width), size=CANDIDATES * len(wanted))
-        starts = starts[~(taken[starts] | taken[np.minimum(starts + width - 1, len(taken) - 1)])]
+        starts = rng.integers(0, genome.lengths[chromosome] - width + 1, size=candidates)
+        starts = starts[~(taken[starts] | taken[starts + width - 1])]
         sequences = [genome.fetch(chromosome, int(start), int(start) + width) for start in starts]
         gc = gc_content(sequences)
         usable = np.array(["N" not in sequence for sequence in sequences], dtype=bool)

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
@@ -22,6 +22,10 @@ BASES = "ACGTN"
 
 IUPAC = frozenset("ACGTUNRYSWKMBDHV")
 GZIP_MAGIC = b"\x1f\x8b"
+BLANK = b" \t\r\n"
+BATCH = 1 << 22
+"""Bytes of a file that are read at once."""
+
 NOT_DNA = "a DNA sequence has the letters ACGTUN and the IUPAC codes RYSWKMBDHV"
 
 _TO_CODE = np.full(256, 4, dtype=np.uint8)
@@ -48,6 +52,9 @@ class ReadCounts:
 
     records: int = 0
     bases: int = 0
+    other_labels: int = 0
+    """Rows of a task table that were left out because the task does not use their label."""
+
     replaced: Counter[str] = field(default_factory=Counter)
     """IUPAC letters that became N, and U that became T, with their numbers."""
 
@@ -61,19 +68,37 @@ def read_fasta(path: Path, counts: ReadCounts | None = None) -> Iterator[FastaRe
     counts = ReadCounts() if counts is None else counts
     name: str | None = None
     parts: list[str] = []
-    for number, line in enumerate(_lines(path), start=1):
-        text = line.strip()
-        if text.startswith(b">"):
-            if name is not None:
-                yield _record(path, name, parts, counts)
-            name, parts = text[1:].decode("utf-8", "replace").strip(), []
-        elif text:
+    for first, lines in _batches(path):
+        begin = 0
+        headers = [place for place, line in enumerate(lines) if line.startswith(b">")]
+        for end in (*headers, len(lines)):
             if name is None:
-                raise MintsError(f"{path} line {number}: no FASTA: the first line does not begin with '>'")
-            parts.append(clean_letters(text, f"{path} line {number}", counts))
+                _require_blank(lines[begin:end], path, first + begin)
+            else:
+                parts.append(_clean_lines(lines[begin:end], path, first + begin, counts))
+            if end < len(lines):
+                if name is not None:
+                    yield _record(path, name, parts, counts)
+                name, parts = lines[end][1:].decode("utf-8", "replace").strip(), []
+            begin = end + 1
     if name is None:
         raise MintsError(f"{path} is empty: expected FASTA records")
     yield _record(path, name, parts, counts)
+
+
+def _require_blank(lines: list[bytes], path: Path, first: int) -> None:
+    for number, line in enumerate(lines, start=first):
+        if line.strip():
+            raise MintsError(f"{path} line {number}: no FASTA: the first line does not begin with '>'")
+
+
+def _clean_lines(lines: list[bytes], path: Path, first: int, counts: ReadCounts) -> str:
+    """Letters of successive lines. Only lines with anything but ACGTN, which are rare, are looked at one by one."""
+    letters = b"".join(lines).translate(None, BLANK)
+    if not letters.translate(None, b"ACGTNacgtn"):
+        return letters.upper().decode("ascii")
+    numbered = enumerate(lines, start=first)
+    return "".join(clean_letters(line.translate(None, BLANK), f"{path} line {n}", counts) for n, line in numbered)
 
 
 def clean_letters(letters: bytes, where: str, counts: ReadCounts) -> str:
@@ -96,7 +121,7 @@ def encode(sequence: str) -> UInt8[ndarray, "position"]:
 
 def decode(codes: UInt8[ndarray, "position"]) -> str:
     """Letters of codes."""
-    return _TO_LETTER[codes].tobytes().decode("ascii")
+    return bytes(_TO_LETTER[codes]).decode("ascii")
 
 
 def reverse_complement(sequence: str) -> str:
@@ -158,10 +183,14 @@ def _record(path: Path, name: str, parts: list[str], counts: ReadCounts) -> Fast
     return FastaRecord(name, sequence)
 
 
-def _lines(path: Path) -> Iterator[bytes]:
+def _batches(path: Path) -> Iterator[tuple[int, list[bytes]]]:
+    """Lines of a file in batches, each with the number of its first line."""
+    first = 1
     try:
         with open_maybe_gzip(path) as stream:
-            yield from stream
+            while lines := stream.readlines(BATCH):
+                yield first, lines
+                first += len(lines)
     except FileNotFoundError:
         raise MintsError(f"{path} does not exist") from None
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
@@ -170,7 +199,7 @@ def _lines(path: Path) -> Iterator[bytes]:
         raise MintsError(f"{path} cannot be read: {error}") from None
 
 
-def open_maybe_gzip(path: Path) -> IO[bytes]:
+def open_maybe_gzip(path: Path) -> BinaryIO | gzip.GzipFile:
     """A file for reading bytes, unpacked where its content is gzip. Raises MintsError for a `.gz` that is not."""
     with path.open("rb") as stream:
         packed = stream.read(2) == GZIP_MAGIC

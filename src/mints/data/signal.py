@@ -16,7 +16,7 @@ from mints.errors import MintsError
 def mean_signal(path: Path, intervals: pd.DataFrame) -> Float[ndarray, "interval"]:
     """Mean of the track over each interval (columns chromosome, start, end); NaN where it has no data.
 
-    Raises MintsError for a file that is no bigWig.
+    Raises MintsError for a file that is no bigWig, and where the track has none of the intervals' chromosomes.
     """
     if not path.is_file():
         raise MintsError(f"{path} does not exist")
@@ -28,10 +28,11 @@ def mean_signal(path: Path, intervals: pd.DataFrame) -> Float[ndarray, "interval
         raise MintsError(f"{path} is not a bigWig file")
     with track:
         lengths = track.chroms()
-        means = [
-            _mean(track, row.chromosome, int(row.start), int(row.end), lengths.get(row.chromosome, 0))
-            for row in intervals.itertuples()
-        ]
+        named = list(dict.fromkeys(intervals["chromosome"]))
+        if named and not lengths.keys() & set(named):
+            raise MintsError(f"{path} has no chromosome {named[0]}: it has {next(iter(lengths))} and others")
+        places = zip(intervals["chromosome"], intervals["start"], intervals["end"], strict=True)
+        means = [_mean(track, name, int(start), int(end), lengths.get(name, 0)) for name, start, end in places]
     return np.array(means, dtype=float)
 
 

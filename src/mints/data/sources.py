@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from functools import cache as once
+from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
 
 from mints.errors import MintsError
 
@@ -11,7 +13,7 @@ HUB = re.compile(r"^hf://(?P<kind>datasets|models)/(?P<repository>[^/@]+/[^/@]+)
 DOWNLOADS = Path("data") / "downloads"
 """Where addresses are downloaded to."""
 
-TIMEOUT = 20
+TIMEOUT = 10
 """Seconds without an answer after which an address counts as out of reach."""
 
 
@@ -39,9 +41,10 @@ def fetch(location: Path | str, cache: Path = DOWNLOADS) -> Path:
 
 def _from_hub(location: str, match: re.Match[str]) -> Path:
     from httpx import HTTPError
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError
+    from huggingface_hub import constants, hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, HFValidationError
 
+    no_answer = _why_no_answer(constants.ENDPOINT)
     try:
         return Path(
             hf_hub_download(
@@ -49,35 +52,57 @@ def _from_hub(location: str, match: re.Match[str]) -> Path:
                 match["file"],
                 revision=match["revision"],
                 repo_type=match["kind"].removesuffix("s"),
+                local_files_only=no_answer is not None,
             )
         )
-    except (HfHubHTTPError, HTTPError, OSError) as error:
-        raise MintsError(_unreachable(location, error)) from None
+    except (HFValidationError, EntryNotFoundError, HTTPError, OSError) as error:
+        raise MintsError(_unreachable(location, no_answer or _first_line(error))) from None
+
+
+@once
+def _why_no_answer(endpoint: str) -> str | None:
+    """None where a server answers, whatever it says; else the reason. The hub's own client would try for half a minute.
+
+    Asked once per process and address, since every file of a run comes from the same few.
+    """
+    import httpx
+
+    try:
+        httpx.head(endpoint, timeout=TIMEOUT)
+    except httpx.HTTPError as error:
+        return f"{endpoint}: {_first_line(error)}"
+    return None
 
 
 def _from_address(location: str, cache: Path) -> Path:
-    import pooch
     import requests
+    from pooch import HTTPDownloader, retrieve  # type: ignore[attr-defined]  # pooch does not mark its exports
 
     address, _, promise = location.partition("#")
     algorithm, _, digest = promise.partition("=")
     if algorithm not in ("sha256", "md5") or not digest:
         raise MintsError(f"{location} has no hash: write {address}#sha256=…, so that what arrives can be checked")
-    downloader = pooch.HTTPDownloader(progressbar=False, timeout=TIMEOUT)
+    name = f"{digest[:12]}-{PurePosixPath(urlsplit(address).path).name}"  # two addresses may end in the same name
+    downloader = HTTPDownloader(progressbar=False, timeout=TIMEOUT)
     try:
-        return Path(
-            pooch.retrieve(
-                address, f"{algorithm}:{digest}", fname=address.rsplit("/", 1)[-1], path=cache, downloader=downloader
-            )
-        )
+        return Path(retrieve(address, f"{algorithm}:{digest}", fname=name, path=cache, downloader=downloader))
     except ValueError:
         raise MintsError(
             f"{address} does not have the {algorithm} {digest}: it was changed, or damaged on the way"
         ) from None
-    except (requests.RequestException, OSError) as error:
-        raise MintsError(_unreachable(location, error)) from None
+    except requests.HTTPError as error:
+        raise MintsError(_unreachable(location, _first_line(error))) from None
+    except requests.Timeout:
+        raise MintsError(_unreachable(location, f"no answer within {TIMEOUT} seconds")) from None
+    except requests.RequestException:
+        raise MintsError(_unreachable(location, "no connection")) from None
+    except OSError as error:
+        raise MintsError(f"cannot keep {address} in {cache}: {error}") from None
 
 
-def _unreachable(location: str, error: Exception) -> str:
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+def _unreachable(location: str, reason: str) -> str:
     return f"cannot reach {location} ({reason}): no network? Give a file on this machine instead"
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

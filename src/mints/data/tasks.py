@@ -28,7 +28,8 @@ def read_task_table(
     """Labelled sequences with columns name, sequence, label (0 or 1), chromosome, start, end, strand.
 
     positive_labels, negative_labels: labels of the file that count as 1 and 0; rows with any other label are left out.
-    By default the labels must be 0 and 1. counts: where replaced letters are counted.
+    By default the labels must be 0 and 1; with positive labels alone, all others are negative.
+    counts: where replaced letters and rows left out are counted.
     Raises MintsError, with the row, for what cannot be read as such a table.
     """
     counts = ReadCounts() if counts is None else counts
@@ -44,7 +45,9 @@ def read_task_table(
         raise MintsError(f"task table {path} has an unknown ending {ending!r}: expected {READABLE}")
     table = _with_coordinates(raw)
     table["label"] = _binary(path, table["label"], positive_labels, negative_labels)
-    table = table[table["label"].notna()].astype({"label": int}).reset_index(drop=True)
+    used = table["label"].notna()
+    counts.other_labels += int((~used).sum())
+    table = table[used].astype({"label": int}).reset_index(drop=True)
     absent = {0, 1} - set(table["label"])
     if absent:
         kinds = " and ".join("positive" if label else "negative" for label in sorted(absent))
@@ -69,7 +72,8 @@ def _from_columns(path: Path, kind: str, counts: ReadCounts) -> pd.DataFrame:
         else:
             raw = pd.read_csv(path, sep="," if kind == ".csv" else "\t", dtype=str, keep_default_na=False)
     except Exception as error:  # each parser has its own family of complaints
-        raise MintsError(f"task table {path} cannot be read: {str(error).splitlines()[0]}") from None
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise MintsError(f"task table {path} cannot be read: {reason}") from None
     raw.columns = [str(column).strip().lower() for column in raw.columns]
     missing = [column for column in ("sequence", "label") if column not in raw.columns]
     if missing:
@@ -109,10 +113,13 @@ def _binary(
     bad = labels[numbers.isna() | (numbers % 1 != 0)]
     if len(bad):
         raise MintsError(f"task table {path} row {int(bad.index[0]) + 1}: label {bad.iloc[0]!r} is not an integer")
-    ones, zeros = set(positive if positive is not None else [1]), set(negative if negative is not None else [0])
-    if positive is None and negative is None and not set(numbers.astype(int)) <= {0, 1}:
-        found = sorted(set(numbers.astype(int)))
-        raise MintsError(f"task table {path} has labels {found}: give positive_labels and negative_labels for the task")
-    if negative is None and positive is not None:
-        zeros = set(numbers.astype(int)) - ones
+    found = set(numbers.astype(int).tolist())
+    if positive is None and negative is None and not found <= {0, 1}:
+        raise MintsError(
+            f"task table {path} has labels {sorted(found)}: give positive_labels and negative_labels for the task"
+        )
+    ones = set(positive) if positive is not None else {1}
+    zeros = set(negative) if negative is not None else {0} if positive is None else found - ones
+    if ones & zeros:
+        raise MintsError(f"task table {path}: label {min(ones & zeros)} is given as positive and as negative")
     return numbers.astype(int).map(lambda label: 1 if label in ones else 0 if label in zeros else None)

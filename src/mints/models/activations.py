@@ -15,7 +15,9 @@ from mints.models.compute import Compute
 from mints.models.encoder import Encoder
 from mints.models.tokenizers import Encoding
 
-TOKENS_PER_BATCH = 8192
+TOKENS_PER_BATCH = {"cpu": 2048, "cuda": 65_536, "mps": 16_384}
+"""What keeps a device busy: a CPU's caches are left by larger batches, a GPU is idle with smaller ones."""
+
 SMALLEST_BATCH = 256
 
 
@@ -24,13 +26,15 @@ def mean_residuals(
     encodings: Sequence[Encoding],
     layers: Sequence[int],
     compute: Compute,
-    tokens_per_batch: int = TOKENS_PER_BATCH,
+    tokens_per_batch: int | None = None,
 ) -> Float[ndarray, "sequence layer d_model"]:
     """Mean of `hook_resid_post` over each sequence's tokens, special tokens and pads excluded, in float32.
 
-    Layers above the highest one asked for are not computed. A sequence without a token gives zeros. Where the device
-    runs out of memory the batch is halved down to `SMALLEST_BATCH` tokens before the error is passed on.
+    tokens_per_batch: pads included; default by device. Layers above the highest one asked for are not computed. A
+    sequence without a token gives zeros. Where the device runs out of memory the batch is halved, down to
+    `SMALLEST_BATCH` tokens, before the error is passed on.
     """
+    tokens_per_batch = tokens_per_batch or TOKENS_PER_BATCH[compute.device.type]
     pooled = np.zeros((len(encodings), len(layers), encoder.architecture.d_model), dtype=np.float32)
     sites = [f"blocks.{layer}.hook_resid_post" for layer in layers]
     with compute.inference():

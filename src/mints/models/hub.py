@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
 from pathlib import Path
 
+from mints.config import shipped_checkpoint
 from mints.errors import MintsError
-
-SHIPPED = "mints:"
-"""Prefix of checkpoints that come with the package."""
 
 WANTED = ("config.json", "*.safetensors", "*.safetensors.index.json", "vocab.txt", "tokenizer*.json", "special_*.json")
 PICKLED = ("pytorch_model*.bin", "pytorch_model.bin.index.json")
-
-
-def shipped_checkpoints() -> Path:
-    """Folder of the checkpoints that come with the package."""
-    return Path(str(files("mints"))) / "checkpoints"
 
 
 def locate_checkpoint(location: str, revision: str | None = None) -> Path:
@@ -24,12 +16,12 @@ def locate_checkpoint(location: str, revision: str | None = None) -> Path:
 
     Raises MintsError where there is no such folder or shipped checkpoint, or the hub cannot be reached.
     """
-    if location.startswith(SHIPPED):
-        folder = shipped_checkpoints() / location.removeprefix(SHIPPED)
-        if not folder.is_dir():
-            names = ", ".join(sorted(path.name for path in shipped_checkpoints().glob("*/")))
+    shipped = shipped_checkpoint(location)
+    if shipped is not None:
+        if not shipped.is_dir():
+            names = ", ".join(sorted(path.name for path in shipped.parent.glob("*/")))
             raise MintsError(f"no checkpoint {location!r} is shipped: there are {names}")
-        return folder
+        return shipped
     if Path(location).is_dir():
         return Path(location)
     looks_like_a_path = location.startswith((".", "/", "~")) or location.count("/") != 1

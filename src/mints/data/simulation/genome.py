@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import count
 from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
@@ -16,6 +17,7 @@ from mints.data.simulation.elements import score_sites, site_models
 from mints.data.simulation.genes import make_gene
 from mints.data.simulation.materials import Materials, Nature, draw_nature
 from mints.data.simulation.stretch import Stretch
+from mints.errors import UsageError
 
 Item = TypeVar("Item")
 
@@ -75,7 +77,7 @@ def simulate_genome(simulation: Simulation, *, track: Track = untracked) -> Simu
     """All chromosomes and their annotation; the same for the same seed.
 
     A chromosome depends on the seed and its own number alone, neither on the others nor, up to the last gene that
-    fits, on its length.
+    fits, on its length. Raises UsageError where not even one gene fits.
     """
     nature = draw_nature(random_stream(simulation, NATURE))
     chromosomes, annotations = {}, []
@@ -92,11 +94,9 @@ def _make_chromosome(simulation: Simulation, nature: Nature, number: int) -> Str
     materials = Materials(nature, random_stream(simulation, CHROMOSOMES, number))
     chromosome = Stretch()
     isochore = materials.isochores[materials.between(0, len(materials.isochores))]
-    gene_number = 0
-    while True:
+    for gene_number in count(1):
         if materials.chance(ISOCHORE_CHANGE):
             isochore = materials.isochores[materials.between(0, len(materials.isochores))]
-        gene_number += 1
         block = Stretch()
         _add_intergenic(block, materials, isochore)
         gene = make_gene(materials, isochore, f"chr{number}.gene{gene_number}")
@@ -104,6 +104,8 @@ def _make_chromosome(simulation: Simulation, nature: Nature, number: int) -> Str
         if chromosome.length + block.length > simulation.chromosome_length:
             break
         chromosome.append(block)
+    if not chromosome.features:
+        raise UsageError(f"simulation.chromosome_length is {simulation.chromosome_length}: too short for a single gene")
     chromosome.add(isochore.take(simulation.chromosome_length - chromosome.length))
     return chromosome
 

@@ -82,6 +82,8 @@ def _labelled_table(run: Run, task: Task) -> pd.DataFrame:
         for split, location in given.items()
         if location is not None
     ]
+    if counts.other_labels:
+        run.fact(f"{task.name} rows left out by label", counts.other_labels)
     if counts.replaced:
         run.fact(f"{task.name} letters replaced", dict(sorted(counts.replaced.items())))
     return pd.concat(parts, ignore_index=True)
@@ -102,7 +104,7 @@ def _peak_table(run: Run, task: Task, rng: np.random.Generator) -> pd.DataFrame:
     negatives = matched_negatives(positives, genome, peaks, rng)
     run.fact(f"{task.name} peaks", {"read": len(peaks), "used": len(positives), "not_used": windows.dropped})
     if len(negatives) < len(positives):
-        run.fact(f"{task.name} windows without a match", len(positives) - len(negatives))
+        run.warn(f"{len(positives) - len(negatives)} peaks of task {task.name} have no GC-matched window")
     table = pd.concat([positives.assign(label=1), negatives.assign(label=0)], ignore_index=True)
     places = zip(table["chromosome"], table["start"], table["end"], table["label"], strict=True)
     table["name"] = [f"{chromosome}:{start}-{end}|{label}" for chromosome, start, end, label in places]
@@ -123,8 +125,8 @@ def _thin(windows: pd.DataFrame, config: Config, rng: np.random.Generator) -> pd
 
 
 def _split_of(chromosomes: pd.Series, config: Config) -> pd.Series:
-    splits = {name: "validation" for name in config.validation_chromosomes}
-    splits |= {name: "test" for name in config.test_chromosomes}
+    splits = dict.fromkeys(config.validation_chromosomes, "validation")
+    splits |= dict.fromkeys(config.test_chromosomes, "test")
     return chromosomes.map(lambda name: splits.get(name, "train"))
 
 

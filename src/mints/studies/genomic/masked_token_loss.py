@@ -44,6 +44,7 @@ class Corpus(NamedTuple):
     makes=["tables/masked_token_loss.csv", "figures/masked_token_loss.png"],
     reads=[
         *MODEL_FIELDS,
+        "tasks",
         "genome",
         "test_chromosomes",
         "validation_chromosomes",

@@ -25,7 +25,7 @@ VARIANTS = ("residual_mean", "random_initialisation", "shuffled")
     "residual_cache",
     needs=["tasks/{task}.parquet"],
     makes=[f"activations/{{task}}_{variant}.npz" for variant in VARIANTS],
-    reads=[*MODEL_FIELDS, "tokens_per_batch", "probe_layers", "probe_layer", "seed"],
+    reads=[*MODEL_FIELDS, "tasks", "tokens_per_batch", "probe_layers", "probe_layer", "seed"],
     aliases=["circuit_extraction_and_residual_probing"],
 )
 def residual_cache(run: Run) -> None:

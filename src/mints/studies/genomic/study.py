@@ -12,7 +12,7 @@ from mints.studies.genomic.ingest import ingest
 from mints.studies.genomic.linear_probes import linear_probes
 from mints.studies.genomic.masked_token_loss import masked_token_loss
 from mints.studies.genomic.pretraining import TOKENIZER_FILES, pretraining
-from mints.studies.genomic.probe_controls import probe_controls
+from mints.studies.genomic.probe_controls import controls_step
 from mints.studies.genomic.residual_cache import residual_cache
 from mints.studies.genomic.simulate_genome import simulate_genome
 
@@ -22,7 +22,7 @@ ANALYSIS: tuple[Step, ...] = (
     masked_token_loss,
     residual_cache,
     linear_probes,
-    probe_controls,
+    controls_step,
 )
 PRETRAINING: tuple[Step, ...] = (simulate_genome, pretraining)
 

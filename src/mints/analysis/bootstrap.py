@@ -1,0 +1,36 @@
+"""Cluster bootstrap: whole clusters are drawn, never rows, and all resamples are one matrix of weights."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float, Int
+from numpy import ndarray
+
+
+def cluster_weights(
+    clusters: Int[ndarray, "row"], resamples: int, rng: np.random.Generator
+) -> Int[ndarray, "resample row"]:
+    """How often each row occurs in each resample: as many clusters are drawn with replacement as there are.
+
+    clusters: cluster of each row; rows of one cluster are drawn together (docs/methods.md, Intervals).
+    """
+    _, row_cluster = np.unique(clusters, return_inverse=True)
+    count = int(row_cluster.max()) + 1
+    drawn = rng.multinomial(count, np.full(count, 1 / count), size=resamples)
+    weights: Int[ndarray, "resample row"] = drawn.astype(np.int16)[:, row_cluster]
+    return weights
+
+
+def interval(
+    values: Float[ndarray, "resample ..."], level: float
+) -> tuple[Float[ndarray, "..."], Float[ndarray, "..."]]:
+    """Empirical quantiles over the resamples; resamples in which the figure is undefined are left out.
+
+    Gives NaN where no resample defines the figure.
+    """
+    tail = (1 - level) / 2
+    if np.isnan(values).all():
+        nothing = np.full(values.shape[1:], np.nan)
+        return nothing, nothing
+    low, high = np.nanquantile(values, [tail, 1 - tail], axis=0)
+    return low, high

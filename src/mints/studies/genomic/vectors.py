@@ -1,0 +1,41 @@
+"""How the probe steps read a task's cached vectors."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from numpy import ndarray
+
+from mints.analysis.floors import SplitSequences
+from mints.analysis.probes import Labelled, LayerVectors
+from mints.pipeline.run import Run
+
+PROBE_FIELDS = (
+    "tasks",
+    "probe_penalties",
+    "probe_layer",
+    "probe_bootstrap_samples",
+    "probe_ci_level",
+    "seed",
+)
+"""Configuration fields that decide how a probe is fitted and judged."""
+
+
+def split_rows(table: pd.DataFrame) -> SplitSequences:
+    """The task's rows by split, each in the order of the table."""
+    parts = {split: table[table["split"] == split].reset_index(drop=True) for split in SplitSequences._fields}
+    return SplitSequences(**parts)
+
+
+def layer_vectors(run: Run, name: str, table: pd.DataFrame) -> dict[int, LayerVectors]:
+    """The vectors of `activations/{name}.npz` by layer and split."""
+    arrays = run.load(f"activations/{name}.npz")
+    residual: Float[ndarray, "sequence layer d_model"] = arrays["residual"]
+    return {int(layer): _by_split(residual[:, place], table) for place, layer in enumerate(arrays["layers"])}
+
+
+def _by_split(vectors: Float[ndarray, "sequence d_model"], table: pd.DataFrame) -> LayerVectors:
+    split, labels = table["split"].to_numpy(), table["label"].to_numpy().astype(np.int64)
+    parts = {name: Labelled(vectors[split == name], labels[split == name]) for name in LayerVectors._fields}
+    return LayerVectors(**parts)

@@ -111,7 +111,7 @@ def _main(arguments: list[str]) -> int:
         return 0
     from mints.studies.genomic.study import open_pipeline
 
-    pipeline = open_pipeline(command.analysis_config(), pretrain=command.pretrain, quiet=command.quiet)
+    pipeline = open_pipeline(command.analysis_config(), pretraining=command.pretrain, quiet=command.quiet)
     only = "probe_controls" if command.only_probe_controls else command.only_step
     if command.list_steps:
         presentation.show_steps(pipeline.steps, as_json=command.as_json)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import NamedTuple
 
 import numpy as np
@@ -85,7 +86,8 @@ def boosted_floor(rows: SplitSequences, seed: int) -> Floor:
     trees = HistGradientBoostingClassifier(  # type: ignore[no-untyped-call]
         learning_rate=LEARNING_RATE, max_iter=MAX_TREES, early_stopping=False, random_state=seed
     )
-    with threadpool_limits(1):  # small trees on busy cores: threads that wait for one another cost many times the work
+    limited: Callable[[int], AbstractContextManager[object]] = threadpool_limits
+    with limited(1):  # small trees on busy cores: threads that wait for one another cost many times the work
         trees.fit(counts[0], labels[0])
     stages: Callable[[ndarray], Iterator[ndarray]] = trees.staged_decision_function
     staged = zip(stages(counts[1]), stages(counts[2]), strict=True)

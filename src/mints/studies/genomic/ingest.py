@@ -18,36 +18,11 @@ from mints.data.splits import assign_clusters, carve_validation, drop_leaked
 from mints.data.tasks import read_task_table
 from mints.errors import MintsError, UsageError
 from mints.pipeline.run import Run
-from mints.pipeline.step import step
-from mints.studies.genomic.simulate_genome import FILES
 
 SPLITS = ("train", "validation", "test")
 
 
-@step(
-    "ingest",
-    may_need=[f"simulated_genome/{name}" for name in FILES],
-    makes=["tasks/{task}.parquet", "tables/tasks.csv"],
-    reads=[
-        "tasks",
-        "genome",
-        "signal",
-        "validation_chromosomes",
-        "test_chromosomes",
-        "validation_share",
-        "max_probe_train",
-        "max_probe_test",
-        "seed",
-    ],
-    aliases=[
-        "write_config",
-        "ingest_hf_downstream",
-        "download_encode_ctcf",
-        "download_grch38",
-        "prepare_ctcf_sequences",
-    ],
-)
-def ingest(run: Run) -> None:
+def run_ingest(run: Run) -> None:
     """Read the task tables and peaks, check them, split them by chromosome, and count what was left out."""
     rows: list[dict[str, object]] = []
     for task in run.track(run.config.tasks, description="reading tasks", unit="tasks"):

@@ -7,24 +7,11 @@ import pandas as pd
 
 from mints.analysis.probes import fit_layers, probe_metrics, reliability
 from mints.pipeline.run import Run
-from mints.pipeline.step import step
 from mints.report import figures
-from mints.studies.genomic.vectors import PROBE_FIELDS, layer_vectors
+from mints.studies.genomic.vectors import layer_vectors
 
 
-@step(
-    "linear_probes",
-    needs=["tasks/{task}.parquet", "activations/{task}_residual_mean.npz"],
-    makes=[
-        "tables/linear_probe_metrics.csv",
-        "tables/linear_probe_reliability.csv",
-        "probes/{task}.npz",
-        "figures/linear_probe_layers.png",
-        "figures/linear_probe_reliability.png",
-    ],
-    reads=PROBE_FIELDS,
-)
-def linear_probes(run: Run) -> None:
+def run_linear_probes(run: Run) -> None:
     """Fit a logistic probe per task and layer, with penalty and layer chosen on validation, and judge it on test."""
     config = run.config
     metrics: list[dict[str, object]] = []

@@ -15,9 +15,8 @@ from mints.data.sources import fetch
 from mints.models.masking import MaskedBatches, token_stream
 from mints.models.pretraining import batch_losses
 from mints.pipeline.run import Run
-from mints.pipeline.step import step
 from mints.report import figures
-from mints.studies.genomic.models import MODEL_FIELDS, OpenModel, open_model
+from mints.studies.genomic.models import OpenModel, open_model
 
 CONTEXT = 62
 """Tokens of a window; shorter where the sequences are."""
@@ -38,23 +37,7 @@ class Corpus(NamedTuple):
     origin: str
 
 
-@step(
-    "masked_token_loss",
-    needs=["tasks/{task}.parquet"],
-    makes=["tables/masked_token_loss.csv", "figures/masked_token_loss.png"],
-    reads=[
-        *MODEL_FIELDS,
-        "tasks",
-        "genome",
-        "test_chromosomes",
-        "validation_chromosomes",
-        "max_masked_tokens",
-        "probe_bootstrap_samples",
-        "probe_ci_level",
-        "seed",
-    ],
-)
-def masked_token_loss(run: Run) -> None:
+def run_masked_token_loss(run: Run) -> None:
     """Compare the model's masked-token loss with the unigram and two-sided bigram floors on held-out sequence."""
     model = open_model(run)
     if model.encoder.head is None:

@@ -13,9 +13,6 @@ from mints.models.encoder import Encoder
 from mints.models.tokenizers import Tokenizer
 from mints.pipeline.run import Run
 
-MODEL_FIELDS = ("model", "model_files", "model_revision", "family", "device", "precision")
-"""Configuration fields that decide what the model computes."""
-
 ALL_LAYERS_UP_TO = 6
 """Models of so few layers are probed in all of them."""
 

@@ -23,8 +23,8 @@ from mints.models.masking import MaskedBatches, token_stream
 from mints.models.pretraining import CurvePoint, Recipe, pretrain
 from mints.models.tokenizers import FixedKmerTokenizer, Tokenizer, train_bpe
 from mints.pipeline.run import Run
-from mints.pipeline.step import step
 from mints.report import figures
+from mints.studies.genomic.fields import TOKENIZER_FILES
 
 BPE_BASES, BPE_PIECE = 2_000_000, 200
 """A byte-pair vocabulary is trained on so many bases, in pieces of this length."""
@@ -33,24 +33,8 @@ HELDOUT_BATCHES, HELDOUT_BATCH = 8, 128
 EVALUATIONS = 24
 """Rows of the training curve."""
 
-TOKENIZER_FILES = {
-    "dnabert2": ("tokenizer.json", "tokenizer_config.json"),
-    "nucleotide_transformer": ("vocab.txt", "tokenizer_config.json", "special_tokens_map.json"),
-}
 
-
-@step(
-    "pretrain",
-    makes=[
-        "checkpoint/config.json",
-        "checkpoint/model.safetensors",
-        "checkpoint/{tokenizer_file}",
-        "tables/training_curve.csv",
-        "figures/training_curve.png",
-    ],
-    reads=["pretraining", "genome", "test_chromosomes", "validation_chromosomes", "device", "precision"],
-)
-def pretraining(run: Run) -> None:
+def run_pretrain(run: Run) -> None:
     """Train tokenizer and model on the genomes, held-out chromosomes excluded, and save an official checkpoint."""
     recipe = run.config.pretraining
     rng = np.random.default_rng(recipe.seed)

@@ -6,9 +6,8 @@ import pandas as pd
 
 from mints.analysis.controls import TaskActivations, beyond_composition, probe_controls
 from mints.pipeline.run import Run
-from mints.pipeline.step import step
 from mints.report import figures
-from mints.studies.genomic.vectors import PROBE_FIELDS, layer_vectors, split_rows
+from mints.studies.genomic.vectors import layer_vectors, split_rows
 
 
 def _activations(run: Run, name: str) -> TaskActivations:
@@ -25,23 +24,7 @@ def _activations(run: Run, name: str) -> TaskActivations:
     )
 
 
-@step(
-    "probe_controls",
-    needs=[
-        "tasks/{task}.parquet",
-        "probes/{task}.npz",
-        "activations/{task}_residual_mean.npz",
-        "activations/{task}_random_initialisation.npz",
-        "activations/{task}_shuffled.npz",
-    ],
-    makes=[
-        "tables/linear_probe_controls.csv",
-        "tables/beyond_composition.csv",
-        "figures/linear_probe_controls.png",
-    ],
-    reads=[*PROBE_FIELDS, "probe_control_random_label_runs"],
-)
-def controls_step(run: Run) -> None:
+def run_probe_controls(run: Run) -> None:
     """Measure what else could explain the probes: composition, position, chance, an untrained model, order."""
     config = run.config
     tables = [

@@ -11,24 +11,14 @@ from mints.data.composition import dinucleotide_shuffle
 from mints.models.activations import mean_residuals
 from mints.models.encoder import Encoder, randomly_initialised
 from mints.pipeline.run import Run
-from mints.pipeline.step import step
-from mints.studies.genomic.models import MODEL_FIELDS, OpenModel, open_model, probed_layers
+from mints.studies.genomic.fields import VARIANTS
+from mints.studies.genomic.models import OpenModel, open_model, probed_layers
 
 SHARD = 2048
 """Sequences of one shard: what a kill can cost, and all that is held in memory at a time."""
 
-VARIANTS = ("residual_mean", "random_initialisation", "shuffled")
-"""The model itself; the same shape with random weights; the model on dinucleotide-shuffled sequences."""
 
-
-@step(
-    "residual_cache",
-    needs=["tasks/{task}.parquet"],
-    makes=[f"activations/{{task}}_{variant}.npz" for variant in VARIANTS],
-    reads=[*MODEL_FIELDS, "tasks", "tokens_per_batch", "probe_layers", "probe_layer", "seed"],
-    aliases=["circuit_extraction_and_residual_probing"],
-)
-def residual_cache(run: Run) -> None:
+def run_residual_cache(run: Run) -> None:
     """Cache mean residual vectors of the model, of a randomly initialised twin, and on shuffled sequences."""
     model = open_model(run)
     model.encoder.fused_attention = True

@@ -11,16 +11,6 @@ from mints.analysis.floors import SplitSequences
 from mints.analysis.probes import Labelled, LayerVectors
 from mints.pipeline.run import Run
 
-PROBE_FIELDS = (
-    "tasks",
-    "probe_penalties",
-    "probe_layer",
-    "probe_bootstrap_samples",
-    "probe_ci_level",
-    "seed",
-)
-"""Configuration fields that decide how a probe is fitted and judged."""
-
 
 def split_rows(table: pd.DataFrame) -> SplitSequences:
     """The task's rows by split, each in the order of the table."""

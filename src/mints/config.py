@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from importlib.resources import files
@@ -398,7 +399,7 @@ def _relative_to(folder: Path, values: Any, field: str = "") -> Any:
         return values
     if field == "model" and not values.startswith("."):
         return values
-    return str(folder / values)
+    return os.path.normpath(folder / values)
 
 
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

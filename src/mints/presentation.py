@@ -85,8 +85,18 @@ HEADLINES = (
     ),
     (
         "tables/beyond_composition.csv",
-        "Is the label decodable beyond composition? (AUROC on the test set, best floor chosen on validation)",
-        ("task", "layer", "probe", "best_floor", "floor", "difference", "difference_low", "difference_high", "verdict"),
+        "Is the label decodable beyond composition? (test AUROC; difference to the k-mer floor chosen on validation)",
+        (
+            "task",
+            "layer",
+            "probe",
+            "linear_floor",
+            "boosted_floor",
+            "difference",
+            "difference_low",
+            "difference_high",
+            "verdict",
+        ),
     ),
 )
 """Tables that a person wants to see at the end of a run, with the columns that fit a terminal."""

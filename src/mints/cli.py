@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -87,6 +88,7 @@ class CommandLine(Config, BaseSettings):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # batch schedulers stop a job with SIGTERM
     try:
         return _main(list(sys.argv[1:] if arguments is None else arguments))
     except MintsError as error:

@@ -161,16 +161,23 @@ def test_kills_at_several_moments_and_a_resume_give_the_bytes_of_an_uninterrupte
     assert study.artifacts() == finished[0].artifacts()
 
 
-def test_control_c_ends_with_130_keeps_finished_steps_and_the_same_command_goes_on(finished, tmp_path):
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_control_c_and_a_scheduler_s_stop_end_with_130_and_keep_finished_steps(finished, tmp_path, sent):
     study = finished[0]._replace(results=tmp_path / "stopped")
     command = [sys.executable, str(MAIN), "--config", str(study.configuration), "--results", str(study.results)]
     process = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        # A shell that started the tests in its background has told its children to ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     for line in process.stderr:
         if "masked_token_loss (never run)" in line:
             time.sleep(0.5)
-            process.send_signal(signal.SIGINT)
+            process.send_signal(sent)
             break
     rest = process.communicate(timeout=60)[1]
     assert process.returncode == 130

@@ -5,6 +5,7 @@ import pytest
 import torch
 from architectures import POST
 
+from mints.errors import MintsError
 from mints.models.activations import mean_residuals
 from mints.models.batching import batches, length_buckets
 from mints.models.compute import Compute
@@ -81,15 +82,18 @@ def test_out_of_memory_halves_the_batch_and_gives_the_same_vectors():
             raise torch.OutOfMemoryError("on purpose")
 
     encoder.blocks[0].register_forward_pre_hook(refuse_large)
-    assert mean_residuals(encoder, items, [0], CPU, tokens_per_batch=2048) == pytest.approx(expected, abs=2e-6)
+    said: list[str] = []
+    pooled = mean_residuals(encoder, items, [0], CPU, tokens_per_batch=2048, warn=said.append)
+    assert pooled == pytest.approx(expected, abs=2e-6)
+    assert said[0] == "out of memory with 2048 tokens at a time: going on with 1024"
 
 
-def test_out_of_memory_at_the_smallest_batch_is_passed_on():
+def test_out_of_memory_at_the_smallest_batch_is_told_in_one_line():
     encoder = randomly_initialised(POST, seed=0)
 
     def refuse(*_):
         raise torch.OutOfMemoryError("on purpose")
 
     encoder.blocks[0].register_forward_pre_hook(refuse)
-    with pytest.raises(torch.OutOfMemoryError):
+    with pytest.raises(MintsError, match="too little memory for 256 tokens at a time"):
         mean_residuals(encoder, encodings([100] * 4), [0], CPU, tokens_per_batch=256)

@@ -204,6 +204,12 @@ def test_a_step_whose_input_is_missing_names_the_step_that_makes_it(study):
     fails(study.run("--only-probe-controls"), 1, "needs activations/ctcf_shuffled.npz", "--from-step residual_cache")
 
 
+def test_an_unknown_motif_is_refused_before_any_work_with_those_that_are_shipped(study):
+    before = study.artifacts()
+    fails(study.run("--motif", "MA9999.9"), 1, "MA9999.9", "MA0139.1")
+    assert study.artifacts() == before
+
+
 def test_a_layer_that_the_model_lacks_is_refused(study):
     fails(study.run("--only-step", "residual_cache", "--probe-layers", "1,9"), 2, "probe layer 9 does not exist")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ from jaxtyping import Float
 from numpy import ndarray
 from torch import Tensor
 
+from mints.errors import MintsError
 from mints.models.batching import Batch, batches
 from mints.models.compute import Compute
 from mints.models.encoder import Encoder
@@ -27,12 +28,13 @@ def mean_residuals(
     layers: Sequence[int],
     compute: Compute,
     tokens_per_batch: int | None = None,
+    warn: Callable[[str], None] = lambda text: None,
 ) -> Float[ndarray, "sequence layer d_model"]:
     """Mean of `hook_resid_post` over each sequence's tokens, special tokens and pads excluded, in float32.
 
     tokens_per_batch: pads included; default by device. Layers above the highest one asked for are not computed. A
-    sequence without a token gives zeros. Where the device runs out of memory the batch is halved, down to
-    `SMALLEST_BATCH` tokens, before the error is passed on.
+    sequence without a token gives zeros. Where the device runs out of memory the batch is halved, and `warn` told so;
+    raises MintsError where `SMALLEST_BATCH` tokens are too many still.
     """
     tokens_per_batch = tokens_per_batch or TOKENS_PER_BATCH[compute.device.type]
     pooled = np.zeros((len(encodings), len(layers), encoder.architecture.d_model), dtype=np.float32)
@@ -42,12 +44,16 @@ def mean_residuals(
             try:
                 pooled[batch.rows] = _pool(encoder, batch, sites, compute, max(layers) + 1)
             except torch.OutOfMemoryError:
-                if tokens_per_batch <= SMALLEST_BATCH:
-                    raise
-                torch.cuda.empty_cache()
                 smaller = tokens_per_batch // 2
+                if smaller < SMALLEST_BATCH:
+                    raise MintsError(
+                        f"the {compute.device.type} has too little memory for {tokens_per_batch} tokens at a time:"
+                        " use --device cpu, or close what else runs there"
+                    ) from None
+                warn(f"out of memory with {tokens_per_batch} tokens at a time: going on with {smaller}")
+                torch.cuda.empty_cache()
                 part = [encodings[row] for row in batch.rows]
-                pooled[batch.rows] = mean_residuals(encoder, part, layers, compute, smaller)
+                pooled[batch.rows] = mean_residuals(encoder, part, layers, compute, smaller, warn)
     return pooled
 
 

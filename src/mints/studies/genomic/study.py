@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mints import __version__
 from mints.config import Config
+from mints.data.motifs import load_motif
 from mints.errors import UsageError
 from mints.pipeline.progress import Reporter
 from mints.pipeline.runner import Pipeline
@@ -31,8 +32,10 @@ PRETRAINING: tuple[Step, ...] = (simulate_genome, pretrain)
 def open_pipeline(config: Config, *, pretraining: bool = False, quiet: bool = False) -> Pipeline:
     """The study's pipeline in the configuration's results folder.
 
-    Raises UsageError where there is nothing to ask about.
+    Raises UsageError where there is nothing to ask about, and MintsError for a motif that is not known, before any
+    work is done.
     """
+    load_motif(config.motif)
     if not pretraining and not config.tasks:
         raise UsageError(
             "no task to analyse: choose a profile, or give --train (labelled sequences) or --peaks with --genome"

@@ -118,7 +118,7 @@ def main() -> None:
         stream(arguments.stream)
         return
     compare("embedded (4 layers, width 128)", arguments.sequences)
-    compare("DNABERT-2-117M (12 layers, width 768)", max(64, arguments.sequences // 20))
+    compare("DNABERT-2-117M (12 layers, width 768)", max(64, arguments.sequences // 10))
     for count in (2048, 8192, 32768):
         print(f"{count:,} sequences streamed: peak {peak_megabytes(count):.0f} MB")
 

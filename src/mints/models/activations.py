@@ -32,7 +32,7 @@ def mean_residuals(
 ) -> Float[ndarray, "sequence layer d_model"]:
     """Mean of `hook_resid_post` over each sequence's tokens, special tokens and pads excluded, in float32.
 
-    tokens_per_batch: pads included; default by device. Layers above the highest one asked for are not computed. A
+    layers: ascending. tokens_per_batch: pads included; default by device. Layers above the highest one are not run. A
     sequence without a token gives zeros. Where the device runs out of memory the batch is halved, and `warn` told so;
     raises MintsError where `SMALLEST_BATCH` tokens are too many still.
     """
@@ -60,9 +60,16 @@ def mean_residuals(
 def _pool(
     encoder: Encoder, batch: Batch, sites: list[str], compute: Compute, stop: int
 ) -> Float[ndarray, "batch layer d_model"]:
+    """Means are taken as the values pass: no layer's activations are kept, which would cost memory and time."""
     tokens, real, content = (part.to(compute.device) for part in (batch.tokens, batch.real, batch.content))
-    cache = encoder.run(tokens, real, sites=sites, stop=stop).cache
-    return torch.stack([_mean(cache[site], content) for site in sites], dim=1).cpu().numpy()
+    means: list[Tensor] = []
+
+    def read(values: Tensor) -> Tensor:
+        means.append(_mean(values, content))
+        return values
+
+    encoder.run(tokens, real, interventions=dict.fromkeys(sites, read), stop=stop)
+    return torch.stack(means, dim=1).cpu().numpy()
 
 
 def _mean(values: Tensor, content: Tensor) -> Tensor:

@@ -17,7 +17,8 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, CliSettingsSource, SettingsConfigDict, SettingsError
 
 from mints import __version__, presentation
-from mints.config import Config, read_profile
+from mints.config import Config
+from mints.configuration_files import read_profile
 from mints.errors import MintsError, UsageError
 
 EPILOG = """examples:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import tomllib
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -19,8 +17,6 @@ from pydantic import (
     PositiveInt,
     model_validator,
 )
-
-from mints.errors import MintsError, UsageError
 
 RESULTS_PLACEHOLDER = "{results}"
 """In a profile's paths: the run's own results folder, where the simulated sources lie."""
@@ -346,66 +342,3 @@ def _stem(location: Any) -> str:
     """Task name of a file: its name without folders and endings."""
     name = re.split(r"[/\\]", str(location).split("#")[0])[-1]
     return re.sub(r"[^A-Za-z0-9_-]", "_", name.split(".")[0]) or "own"
-
-
-def read_profile(profile: str | None, config: Path | None) -> dict[str, Any]:
-    """Values of a shipped profile or a user's TOML file, with what it extends underneath.
-
-    A file's paths are meant relative to the file. Raises UsageError for a profile that does not exist and MintsError
-    for a file that cannot be read.
-    """
-    if config is None:
-        return _shipped(profile or Config.model_fields["profile"].default)
-    values = _parse(config, _read_text(config))
-    own = {"profile": config.stem} | _relative_to(config.parent, values)
-    base = own.pop("extends", profile)
-    return _merge(_shipped(base), own) if base else own
-
-
-def _shipped(name: str) -> dict[str, Any]:
-    folder = files("mints") / "profiles"
-    known = sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
-    if name not in known:
-        raise UsageError(f"unknown profile {name!r}: there are {', '.join(known)}; your own file goes to --config")
-    values = {"profile": name} | _parse(Path(name), (folder / f"{name}.toml").read_text(encoding="utf-8"))
-    base = values.pop("extends", None)
-    return _merge(_shipped(base), values) if base else values
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise MintsError(f"cannot read configuration {path}: {error}") from None
-
-
-def _parse(path: Path, text: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise MintsError(f"configuration {path} is not TOML: {error}") from None
-
-
-PATH_FIELDS = ("genome", "genomes", "peaks", "signal", "train", "validation", "test", "results", "model")
-
-
-def _relative_to(folder: Path, values: Any, field: str = "") -> Any:
-    """Relative paths of a user's file, seen from where the file lies; hub ids and addresses stay as they are."""
-    if isinstance(values, dict):
-        return {key: _relative_to(folder, value, key) for key, value in values.items()}
-    if isinstance(values, list):
-        return [_relative_to(folder, value, field) for value in values]
-    if not isinstance(values, str) or field not in PATH_FIELDS or "://" in values or RESULTS_PLACEHOLDER in values:
-        return values
-    if field == "model" and not values.startswith("."):
-        return values
-    return os.path.normpath(folder / values)
-
-
-def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """`over` on top of `base`, section by section; lists are replaced whole."""
-    merged = dict(base)
-    for key, value in over.items():
-        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = _merge(merged[key], value) if both else value
-    return merged

@@ -190,7 +190,6 @@ def test_missing_and_foreign_checkpoints_are_refused_by_name(study, tmp_path):
         1,
         "is not ESM-2",
         "bert.embeddings",
-        "unexpected",
     )
 
 

@@ -386,3 +386,9 @@ def test_the_file_that_a_family_needs_is_named(family, file, tmp_path):
         load_tokenizer(tmp_path, family)
     with pytest.raises(MintsError, match="there is no checkpoint folder"):
         load_tokenizer(tmp_path / "absent", family)
+
+
+def test_a_fixed_kmer_checkpoint_may_name_its_length_instead_of_listing_its_vocabulary(tmp_path):
+    (tmp_path / "tokenizer_config.json").write_text('{"kmer_length": 3}')
+    loaded = load_tokenizer(tmp_path, "nucleotide_transformer")
+    assert loaded.vocabulary == FixedKmerTokenizer.generate(3).vocabulary

@@ -12,7 +12,7 @@ from numpy import ndarray
 
 from mints.errors import MintsError
 from mints.models.tokenizers.base import Encoding, Roles, Tokenizer
-from mints.models.tokenizers.files import all_kmers, read_max_tokens, read_vocabulary, write_vocabulary
+from mints.models.tokenizers.files import all_kmers, read_json, read_max_tokens, read_vocabulary, write_vocabulary
 from mints.models.tokenizers.letters import KMER_ORDER, NO_BASE, base_numbers, kmer_numbers
 
 SPECIAL = ("<unk>", "<pad>", "<mask>", "<cls>", "<eos>", "<bos>")
@@ -47,7 +47,15 @@ class FixedKmerTokenizer(Tokenizer):
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """From the vocab.txt of a checkpoint folder."""
+        """From the vocab.txt of a checkpoint folder; without one, by the `kmer_length` of tokenizer_config.json.
+
+        The vocabulary is a rule, so that a checkpoint of ours need not carry it.
+        """
+        settings = folder / "tokenizer_config.json"
+        if not (folder / "vocab.txt").is_file() and settings.is_file():
+            length = read_json(settings).get("kmer_length")
+            if isinstance(length, int):
+                return cls.generate(length)
         try:
             return cls(read_vocabulary(folder), read_max_tokens(folder))
         except MintsError as error:

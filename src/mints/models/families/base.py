@@ -16,6 +16,15 @@ from mints.models.encoder import Encoder
 
 QKV = ("query", "key", "value")
 
+SIZES = {
+    "vocabulary_size": "vocab_size",
+    "d_model": "hidden_size",
+    "n_layers": "num_hidden_layers",
+    "n_heads": "num_attention_heads",
+    "d_mlp": "intermediate_size",
+}
+"""Sizes that every family's config.json gives under the same names."""
+
 
 class Rule(NamedTuple):
     """One tensor of ours and the official tensors that make it, stacked along their first axis."""
@@ -127,6 +136,16 @@ class Family:
             if names
         ]
         return f"checkpoint {where} is not {self.title}: {', '.join(parts)}; expected the inventory of {self.reference}"
+
+
+def sizes(configuration: Mapping[str, Any]) -> dict[str, Any]:
+    """Sizes of an architecture, from config.json; raises KeyError for a missing one."""
+    return {ours: configuration[official] for ours, official in SIZES.items()}
+
+
+def official_sizes(architecture: Architecture) -> dict[str, int]:
+    """The same sizes under their official names."""
+    return {official: getattr(architecture, ours) for ours, official in SIZES.items()}
 
 
 def normalise_names(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from mints.models.architecture import Architecture
-from mints.models.families.base import Family, Rule, layer_rules, with_bias
+from mints.models.families.base import Family, Rule, layer_rules, official_sizes, sizes, with_bias
 
 BERT_EMBEDDINGS = [
     Rule("embed.weight", ("bert.embeddings.word_embeddings.weight",)),
@@ -36,11 +36,7 @@ PAD_ID = 3
 
 def _architecture(configuration: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Architecture:
     return Architecture(
-        vocabulary_size=configuration["vocab_size"],
-        d_model=configuration["hidden_size"],
-        n_layers=configuration["num_hidden_layers"],
-        n_heads=configuration["num_attention_heads"],
-        d_mlp=configuration["intermediate_size"],
+        **sizes(configuration),
         norm_placement="post",
         norm_epsilon=configuration.get("layer_norm_eps", 1e-12),
         position="alibi",
@@ -63,11 +59,7 @@ def _configuration(architecture: Architecture) -> dict[str, Any]:
     return {
         "model_type": "bert",
         "architectures": ["BertForMaskedLM"],
-        "vocab_size": architecture.vocabulary_size,
-        "hidden_size": architecture.d_model,
-        "num_hidden_layers": architecture.n_layers,
-        "num_attention_heads": architecture.n_heads,
-        "intermediate_size": architecture.d_mlp,
+        **official_sizes(architecture),
         "hidden_act": "gelu",
         "layer_norm_eps": architecture.norm_epsilon,
         "type_vocab_size": architecture.token_types,

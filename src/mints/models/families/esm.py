@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from mints.models.architecture import Architecture
-from mints.models.families.base import QKV, Family, Rule, layer_rules, with_bias
+from mints.models.families.base import QKV, Family, Rule, layer_rules, official_sizes, sizes, with_bias
 
 BLOCK = {
     **with_bias("ln1", "attention.LayerNorm"),
@@ -42,11 +42,7 @@ def _architecture(configuration: Mapping[str, Any], tensors: Mapping[str, Tensor
     rotary = _is_rotary(configuration)
     pad_id = configuration.get("pad_token_id", 1)
     return Architecture(
-        vocabulary_size=configuration["vocab_size"],
-        d_model=configuration["hidden_size"],
-        n_layers=configuration["num_hidden_layers"],
-        n_heads=configuration["num_attention_heads"],
-        d_mlp=configuration["intermediate_size"],
+        **sizes(configuration),
         norm_placement="pre",
         norm_epsilon=configuration.get("layer_norm_eps", 1e-12),
         position="rotary" if rotary else "learned",
@@ -73,11 +69,7 @@ def _configuration(architecture: Architecture) -> dict[str, Any]:
     rotary = architecture.position == "rotary"
     return {
         "architectures": ["EsmForMaskedLM"],
-        "vocab_size": architecture.vocabulary_size,
-        "hidden_size": architecture.d_model,
-        "num_hidden_layers": architecture.n_layers,
-        "num_attention_heads": architecture.n_heads,
-        "intermediate_size": architecture.d_mlp,
+        **official_sizes(architecture),
         "layer_norm_eps": architecture.norm_epsilon,
         "position_embedding_type": "rotary" if rotary else "absolute",
         **({} if rotary else {"max_position_embeddings": architecture.max_positions}),

@@ -136,7 +136,7 @@ def architecture(recipe: Pretraining, tokenizer: Tokenizer) -> Architecture:
         pad_id=tokenizer.pad_id,
         embedding_norm=post_norm,
         token_types=2 if post_norm else 0,
-        tied_head=post_norm,
+        tied_head=True,
     )
 
 

@@ -83,9 +83,11 @@ class Grid(NamedTuple):
         return self.panels[-self.columns :]
 
 
-def panel_grid(title: str, panels: int, width: float, height: float, margin: float = 0.6) -> Grid:
+def panel_grid(
+    title: str, panels: int, width: float, height: float, margin: float = 0.6, columns: int | None = None
+) -> Grid:
     """Grid with room for `panels` panels of about width × height inches and a margin on the left for their labels."""
-    columns = 2 if panels == 4 else min(panels, MOST_COLUMNS)
+    columns = columns or (2 if panels == 4 else min(panels, MOST_COLUMNS))
     rows = -(-panels // columns)
     spacing = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08, wspace=0.04, hspace=0.04)
     figure = Figure(figsize=(max(columns * width + margin, LEAST_WIDTH), rows * height + 1.0), layout=spacing)

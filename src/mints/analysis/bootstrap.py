@@ -29,8 +29,6 @@ def interval(
     Gives NaN where no resample defines the figure.
     """
     tail = (1 - level) / 2
-    if np.isnan(values).all():
-        nothing = np.full(values.shape[1:], np.nan)
-        return nothing, nothing
-    low, high = np.nanquantile(values, [tail, 1 - tail], axis=0)
-    return low, high
+    undefined = np.isnan(values).all(axis=0)
+    low, high = np.nanquantile(np.where(undefined, 0.0, values), [tail, 1 - tail], axis=0)
+    return np.where(undefined, np.nan, low), np.where(undefined, np.nan, high)

@@ -131,12 +131,20 @@ class Block(nn.Module):
         self.ln2 = nn.LayerNorm(architecture.d_model, eps=architecture.norm_epsilon)
 
     def forward(
-        self, x: Float[Tensor, "batch pos d_model"], geometry: Geometry, taps: Taps, at: str
+        self,
+        x: Float[Tensor, "batch pos d_model"],
+        geometry: Geometry,
+        taps: Taps,
+        at: str,
+        attended: Float[Tensor, "batch pos d_model"] | None = None,
     ) -> Float[Tensor, "batch pos d_model"]:
-        """The residual stream after this layer."""
+        """The residual stream after this layer. attended: this layer's attention output, where it is known already."""
         x = taps(f"{at}hook_resid_pre", x)
+        if attended is None:
+            read = x if self.post_norm else taps(f"{at}ln1.hook_out", self.ln1(x))
+            attended = self.attn(read, geometry, taps, at)
         if self.post_norm:
-            x = taps(f"{at}hook_resid_mid", self.ln1(x + self.attn(x, geometry, taps, at)))
+            x = taps(f"{at}hook_resid_mid", self.ln1(x + attended))
             return taps(f"{at}hook_resid_post", self.ln2(x + self.mlp(x, taps, at)))
-        x = taps(f"{at}hook_resid_mid", x + self.attn(taps(f"{at}ln1.hook_out", self.ln1(x)), geometry, taps, at))
+        x = taps(f"{at}hook_resid_mid", x + attended)
         return taps(f"{at}hook_resid_post", x + self.mlp(taps(f"{at}ln2.hook_out", self.ln2(x)), taps, at))

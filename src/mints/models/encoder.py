@@ -106,12 +106,27 @@ class Encoder(nn.Module):
         sites: Iterable[str] = (),
         interventions: Mapping[str, Intervention] | None = None,
         stop: int | None = None,
+        attended: Float[Tensor, "batch pos d_model"] | None = None,
     ) -> EncoderOutput:
-        """Go on from `blocks.{layer}.hook_resid_pre` = `residual`; otherwise as `run`."""
+        """Go on from `blocks.{layer}.hook_resid_pre` = `residual`; otherwise as `run`.
+
+        attended: value of `blocks.{layer}.hook_attn_out`, where it is known: that attention is not run again, and its
+        sites are not passed.
+        """
         if not 0 <= layer <= self.architecture.n_layers:
             raise ValueError(f"layer {layer} is not in 0 … {self.architecture.n_layers}")
-        taps = Taps(site_names(self.architecture, max(layer, 0), stop), sites, interventions or {})
-        return self._run_blocks(residual, real, taps, layer, stop)
+        names = site_names(self.architecture, layer, stop)
+        if attended is not None:
+            skipped = (f"blocks.{layer}.attn.", f"blocks.{layer}.ln1.", f"blocks.{layer}.hook_attn_out")
+            names = [name for name in names if not name.startswith(skipped)]
+        taps = Taps(names, sites, interventions or {})
+        return self._run_blocks(residual, real, taps, layer, stop, attended)
+
+    def block(self, layer: int) -> Block:
+        """One layer."""
+        block = self.blocks[layer]
+        assert isinstance(block, Block)
+        return block
 
     def forward(
         self, tokens: Int[Tensor, "batch pos"], real: Bool[Tensor, "batch pos"] | None = None
@@ -158,6 +173,7 @@ class Encoder(nn.Module):
         taps: Taps,
         start: int,
         stop: int | None,
+        attended: Float[Tensor, "batch pos d_model"] | None = None,
     ) -> EncoderOutput:
         length, device = real.shape[1], residual.device
         alibi, rotary = (self.architecture.position == kind for kind in ("alibi", "rotary"))
@@ -169,7 +185,8 @@ class Encoder(nn.Module):
         )
         end = self.architecture.n_layers if stop is None else stop
         for layer in range(start, end):
-            residual = self.blocks[layer](residual, geometry, taps, f"blocks.{layer}.")
+            known = attended if layer == start else None
+            residual = self.blocks[layer](residual, geometry, taps, f"blocks.{layer}.", known)
         if end == self.architecture.n_layers and self.architecture.norm_placement == "pre":
             residual = taps("ln_final.hook_out", self.ln_final(residual))
         return EncoderOutput(residual, taps.cache)

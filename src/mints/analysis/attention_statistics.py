@@ -1,0 +1,164 @@
+"""From a forward pass to `head_sums`: alignment and enrichment of all heads in one pass, with their nulls."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from numpy import ndarray
+
+from mints.analysis.head_sums import HeadSums, Moments, PermutedSums, Received, map_leaves
+from mints.analysis.token_roles import TokenRoles
+from mints.models.attention_reading import AttentionReading, PositionOnly, position_only, read_attention
+from mints.models.batching import Batch, batches
+from mints.models.compute import Compute
+from mints.models.encoder import Encoder
+from mints.models.tokenizers import Encoding
+
+
+class PassSums(NamedTuple):
+    """Sums of one pass: rows of the motif in question, totals of its permutations."""
+
+    rows: HeadSums
+    permuted: PermutedSums
+
+
+def sum_attention(
+    encoder: Encoder, encodings: Sequence[Encoding], roles: TokenRoles, compute: Compute, tokens_per_batch: int
+) -> PassSums:
+    """Run the model once over the sequences; rows are in their order, whatever the batches were."""
+    alone = PositionCache(encoder)
+    dense = _Dense(encodings, roles)
+    parts: list[tuple[Int[ndarray, "batch"], PassSums]] = []
+    for batch in batches(encodings, encoder.architecture.pad_id, tokens_per_batch):
+        reading = read_attention(encoder, batch, compute)
+        parts.append((batch.rows, _batch_sums(reading, alone.of(batch), dense.of(batch))))
+    order = np.argsort(np.concatenate([rows for rows, _ in parts]))
+    rows = map_leaves(lambda *leaves: np.concatenate(leaves)[order], *(part.rows for _, part in parts))
+    permuted = map_leaves(lambda *leaves: np.sum(leaves, axis=0), *(part.permuted for _, part in parts))
+    return PassSums(rows, permuted)
+
+
+class PositionCache:
+    """`position_only` of every length that occurred; it depends on nothing else."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+        self._known: dict[int, PositionOnly] = {}
+
+    def of(self, batch: Batch) -> AttentionReading:
+        """Position-only figures of a batch, zero at pads."""
+        lengths = batch.real.sum(1).tolist()
+        width = batch.real.shape[1]
+        for length in set(lengths) - set(self._known):
+            self._known[length] = position_only(self._encoder, length)
+        padded = [
+            [torch.nn.functional.pad(part, (0, 0, 0, width - length)) for part in self._known[length]]
+            for length in lengths
+        ]
+        scores, received = zip(*padded, strict=True)
+        return AttentionReading(torch.stack(scores), torch.stack(received))
+
+
+class BatchRoles(NamedTuple):
+    """`TokenRoles` of one batch, in its shape."""
+
+    bits: Float[ndarray, "batch pos motif"]
+    """Zero where the token takes no part."""
+
+    known: Float[ndarray, "batch pos motif"]
+    support: Float[ndarray, "batch pos motif"]
+    background: Float[ndarray, "batch pos motif"]
+    positive: Float[ndarray, "batch 1"]
+
+
+class _Dense:
+    """Lays flat token roles out in the shape of a batch."""
+
+    def __init__(self, encodings: Sequence[Encoding], roles: TokenRoles) -> None:
+        self._roles = roles
+        self._first = np.searchsorted(roles.sequence, np.arange(len(encodings) + 1))
+
+    def of(self, batch: Batch) -> BatchRoles:
+        roles = self._roles
+        rows = [np.arange(self._first[row], self._first[row + 1]) for row in batch.rows]
+        tokens = np.concatenate(rows)
+        in_batch = np.repeat(np.arange(len(rows)), [len(row) for row in rows])
+        shape = (*batch.real.shape, roles.bits.shape[1])
+        known = np.isfinite(roles.bits[tokens])
+
+        def lay_out(values: ndarray) -> Float[ndarray, "batch pos motif"]:
+            dense = np.zeros(shape)
+            dense[in_batch, roles.position[tokens]] = values
+            return dense
+
+        return BatchRoles(
+            lay_out(np.where(known, roles.bits[tokens], 0)),
+            lay_out(known),
+            lay_out(roles.support[tokens] & known),
+            lay_out(roles.background[tokens] & known),
+            roles.positive[batch.rows].astype(float)[:, None],
+        )
+
+
+def _batch_sums(reading: AttentionReading, alone: AttentionReading, roles: BatchRoles) -> PassSums:
+    x, received, alone_x, alone_received = (part.cpu().double().numpy() for part in (*reading, *alone))
+    bits, known, support, background = (part[..., :1] for part in roles[:4])
+    all_tokens = _moments(x, bits, known)
+    rows = HeadSums(
+        all_tokens,
+        Moments(*(leaf * roles.positive for leaf in all_tokens)),
+        _moments(x, bits, support + background),
+        _moments(alone_x, bits, known),
+        _received(received, support, background),
+        _received(alone_received, support, background),
+    )
+    return PassSums(rows, _permuted(x, received, roles))
+
+
+def _moments(
+    x: Float[ndarray, "batch pos head"], y: Float[ndarray, "batch pos 1"], mask: Float[ndarray, "batch pos 1"]
+) -> Moments:
+    n = mask.sum(1)
+    sum_x, sum_y = (x * mask).sum(1), (y * mask).sum(1)
+    mean_x, mean_y = sum_x / np.maximum(n, 1), sum_y / np.maximum(n, 1)
+    apart_x, apart_y = (x - mean_x[:, None]) * mask, (y - mean_y[:, None]) * mask
+    within = (apart_x**2).sum(1), (apart_y**2).sum(1), (apart_x * apart_y).sum(1)
+    raw = within[0] + sum_x * mean_x, within[1] + sum_y * mean_y, within[2] + sum_x * mean_y
+    return Moments(n, sum_x, sum_y, *raw, *within)
+
+
+def _received(
+    received: Float[ndarray, "batch pos head"],
+    support: Float[ndarray, "batch pos 1"],
+    background: Float[ndarray, "batch pos 1"],
+) -> Received:
+    return Received(support.sum(1), (received * support).sum(1), background.sum(1), (received * background).sum(1))
+
+
+def _permuted(
+    x: Float[ndarray, "batch pos head"], received: Float[ndarray, "batch pos head"], roles: BatchRoles
+) -> PermutedSums:
+    """Totals over the batch, as products of a token × motif with a token × head matrix."""
+    bits, known, support, background = (part[..., 1:] for part in roles[:4])
+    apart = (bits - ((bits * known).sum(1) / np.maximum(known.sum(1), 1))[:, None]) * known
+
+    def against(motif_side: ndarray, head_side: ndarray) -> Float[ndarray, "motif head"]:
+        # By torch: numpy's own pool of threads, awake between two batches, would slow the forward pass threefold.
+        left, right = (torch.from_numpy(side).flatten(0, 1) for side in (motif_side, head_side))
+        product: ndarray = (left.T @ right).numpy()
+        return product
+
+    return PermutedSums(
+        (apart**2).sum((0, 1))[:, None],
+        against(apart, x),  # the centred side sums to zero in every sequence: the other need not be centred
+        Received(
+            support.sum((0, 1))[:, None],
+            against(support, received),
+            background.sum((0, 1))[:, None],
+            against(background, received),
+        ),
+    )

@@ -1,0 +1,94 @@
+"""What the evidence stack could have seen: detection of planted heads, and false alarms where nothing was planted."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import pandas as pd
+
+from mints.analysis.multiplicity import clopper_pearson
+
+CRITERIA = {
+    "alignment": ("aligned",),
+    "alignment relative to ceiling": ("aligned_relative",),
+    "enrichment": ("enriched",),
+    "restoration": ("restored",),
+    "registered stack": ("aligned", "enriched", "restored"),
+    "ceiling-relative stack": ("aligned_relative", "enriched", "restored"),
+}
+"""Columns of the evidence table that a criterion needs together. The ceiling-relative ones are exploratory."""
+
+
+class Sensitivity(NamedTuple):
+    """What can be said about a negative result of one criterion."""
+
+    criterion: str
+    strength: float | None
+    """Least planted strength from which on the detection rate is at least `power`; None where none is."""
+
+    power: float
+    rate_at_largest: float
+    statement: str
+
+
+def meets(evidence: pd.DataFrame, criterion: str) -> pd.Series:
+    """Whether each row of an evidence table meets a criterion."""
+    return evidence[list(CRITERIA[criterion])].all(axis=1)
+
+
+def detection_table(planted: pd.DataFrame, level: float) -> pd.DataFrame:
+    """Detection rate by criterion and strength, with exact intervals.
+
+    planted: one row per planted head, with its strength and the columns of the evidence table.
+    """
+    rows = []
+    for criterion in CRITERIA:
+        for strength, part in planted.groupby("strength"):
+            found = int(meets(part, criterion).sum())
+            low, high = clopper_pearson(found, len(part), level)
+            row = {"criterion": criterion, "strength": strength, "planted": len(part), "detected": found}
+            rows.append(row | {"rate": found / len(part), "low": low, "high": high})
+    return pd.DataFrame(rows)
+
+
+def false_positive_table(nulls: pd.DataFrame, level: float) -> pd.DataFrame:
+    """False-positive rate by null and criterion; `upper` is the one-sided exact bound at `level`.
+
+    nulls: one row per head and replicate, with the name of its null and the columns of the evidence table.
+    """
+    rows = []
+    for null, part in nulls.groupby("null", sort=False):
+        for criterion in CRITERIA:
+            positives, tests = int(meets(part, criterion).sum()), len(part)
+            _, upper = clopper_pearson(positives, tests, 2 * level - 1)
+            row = {"null": null, "criterion": criterion, "replicates": part["replicate"].nunique(), "tests": tests}
+            rows.append(row | {"positives": positives, "rate": positives / tests, "upper": upper})
+    return pd.DataFrame(rows)
+
+
+def sensitivities(detection: pd.DataFrame, power: float) -> list[Sensitivity]:
+    """The sentence that accompanies a negative result of each criterion."""
+    result = []
+    for criterion, part in detection.groupby("criterion", sort=False):
+        ordered = part.sort_values("strength", ascending=False)
+        reached = ordered["rate"].ge(power).cummin()
+        strength = float(ordered.loc[reached, "strength"].min()) if reached.any() else None
+        at_largest = ordered.iloc[0]
+        result.append(
+            Sensitivity(
+                str(criterion), strength, power, float(at_largest["rate"]), _statement(strength, power, at_largest)
+            )
+        )
+    return result
+
+
+def _statement(strength: float | None, power: float, at_largest: pd.Series) -> str:
+    if strength is not None:
+        return (
+            f"planted detectors of strength {strength:g} and more were found in at least {power:.0%} of cases:"
+            " a negative result speaks against such heads, and says nothing about weaker ones"
+        )
+    return (
+        f"even at the largest planted strength, {at_largest['strength']:g}, {int(at_largest['detected'])} of"
+        f" {int(at_largest['planted'])} detectors were found: a negative result of this criterion says little"
+    )

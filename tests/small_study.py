@@ -15,6 +15,15 @@ max_masked_tokens = 300
 probe_bootstrap_samples = 60
 probe_control_random_label_runs = 2
 probe_layers = [1, 3]
+max_qk_alignment_sequences = 120
+permuted_motifs = 5
+max_patching_pairs = 12
+calibration_strengths = [0.0, 1.0]
+calibration_heads = 2
+calibration_sequences = 64
+calibration_pairs = 8
+calibration_replicates = 1
+token_dump = true
 test_chromosomes = ["chr4", "chr5"]
 validation_chromosomes = ["chr6"]
 
@@ -34,6 +43,19 @@ test = "{results}/simulated_genome/tasks/splice_sites_donors.test.fna"
 [[tasks]]
 name = "ctcf"
 peaks = "{results}/simulated_genome/ctcf.narrowPeak.gz"
+
+[[motif_questions]]
+name = "ctcf"
+task = "ctcf"
+motif = "MA0139.1"
+
+[[motif_questions]]
+name = "donors"
+task = "donors"
+anchor = 97
+width = 9
+core = [3, 5]
+edit = ["GTAAGT", "GCGAGT"]
 """
 
 

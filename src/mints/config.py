@@ -12,6 +12,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
@@ -108,6 +109,43 @@ class Task(Section):
     def _has_one_source(self) -> Task:
         if (self.train is None) == (self.peaks is None):
             raise ValueError(f"task {self.name} needs either a training table or peaks")
+        return self
+
+
+class MotifQuestion(Section):
+    """A motif and the task in whose sequences it is looked for: what the evidence stack asks about."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+    """Name in tables and file names."""
+
+    task: str
+    """Name of the task whose positives carry the motif, and whose probe is the read-out of the interventions."""
+
+    motif: str | None = None
+    """JASPAR id; its sites are found by scanning. None for a site that stands at a known place."""
+
+    anchor: NonNegativeInt | None = None
+    """Without a JASPAR id: first base of the site in every positive sequence; its matrix is estimated from them."""
+
+    width: PositiveInt = 9
+    """Bases of an anchored site."""
+
+    core: tuple[NonNegativeInt, PositiveInt] | None = None
+    """Half-open offsets in an anchored site whose letters a counterfactual changes first (GT of a donor)."""
+
+    edit: tuple[str, str] | None = None
+    """A fixed edit, motif and replacement, that is made beside the boundary-preserving one, for comparison."""
+
+    single_pair: str | None = None
+    """With a fixed edit: name of the sequence whose pair is patched alone; default the first that carries the motif."""
+
+    variants: Location | None = None
+    """VCF-like table (CHROM, POS, REF, ALT) of natural pairs, whose windows are taken from the genome."""
+
+    @model_validator(mode="after")
+    def _has_one_kind_of_site(self) -> MotifQuestion:
+        if (self.motif is None) == (self.anchor is None):
+            raise ValueError(f"motif question {self.name} needs either motif (a JASPAR id) or anchor (a place)")
         return self
 
 
@@ -230,6 +268,9 @@ class Config(Section):
     tasks: list[Task] = []
     """Tasks of the profile."""
 
+    motif_questions: list[MotifQuestion] = []
+    """Questions of the evidence stack; default the motif in question on each peak task, or on the only task."""
+
     validation_chromosomes: list[str] = ["chr22"]
     """Chromosomes on which everything is chosen (penalty, layer, floor)."""
 
@@ -245,7 +286,7 @@ class Config(Section):
     probe_layer: NonNegativeInt | None = None
     """Layer that the controls and conclusions use; default the best one on validation."""
 
-    probe_penalties: list[PositiveFloat] = [1e-4, 1e-3, 1e-2, 1e-1, 1.0]
+    probe_penalties: list[PositiveFloat] = [1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0]
     """Values of C (inverse penalty) among which validation chooses."""
 
     max_probe_train: PositiveInt | None = None
@@ -269,8 +310,44 @@ class Config(Section):
     max_qk_alignment_sequences: PositiveInt | None = None
     """Cap on sequences for QK alignment and attention enrichment."""
 
+    audited_task: str = ""
+    """Task whose probe direction the audited head's OV circuit is held against; default the first task."""
+
+    audited_layer: NonNegativeInt = 2
+    """Layer of the head whose OV circuit is shown singular vector by singular vector."""
+
+    audited_head: NonNegativeInt = 3
+    """That head."""
+
+    permuted_motifs: PositiveInt = 39
+    """Motifs of permuted columns that every alignment and enrichment is ranked against; 39 give p ≥ 0.025."""
+
+    token_dump: bool = False
+    """Also write every token's span, motif score and support, compressed; no statistic needs it."""
+
     max_patching_pairs: PositiveInt | None = None
     """Cap on clean/corrupted pairs per task for activation patching."""
+
+    calibrate: bool = False
+    """Measure what the evidence stack could have seen in this model: planted heads, and nulls."""
+
+    calibration_question: str = ""
+    """Motif question that is calibrated; default the first whose motif is a JASPAR matrix."""
+
+    calibration_strengths: list[NonNegativeFloat] = [0.0, 0.25, 0.5, 1.0, 2.0, 4.0]
+    """Strengths of the planted heads: standard deviations of the score that the head's key gives."""
+
+    calibration_heads: PositiveInt = 16
+    """Most heads in whose place a detector is planted, one at a time."""
+
+    calibration_sequences: PositiveInt = 256
+    """Sequences of one trial's alignment and enrichment."""
+
+    calibration_pairs: PositiveInt = 128
+    """Most pairs of one trial's patching."""
+
+    calibration_replicates: PositiveInt = 8
+    """Replicates of each null: permuted motifs, reshuffled sequences, random initialisations."""
 
     max_feature_search_sequences: PositiveInt | None = None
     """Cap on sequences for the sparse-autoencoder feature search."""
@@ -317,15 +394,44 @@ class Config(Section):
             if not values.get("genome"):
                 raise ValueError("--peaks needs --genome")
             own.append({"name": _stem(values["peaks"]), "peaks": values["peaks"]})
-        return values | {"tasks": own} if own else values
+        if own:
+            values = values | {"tasks": own, "motif_questions": []}
+        tasks = [task.model_dump() if isinstance(task, Task) else task for task in values.get("tasks") or []]
+        first = tasks[0].get("name", "") if tasks else ""
+        motif = values.get("motif", cls.model_fields["motif"].default)
+        questions = values.get("motif_questions") or _default_questions(tasks, motif)
+        plain = [q.model_dump() if isinstance(q, MotifQuestion) else q for q in questions]
+        scanned = [question.get("name") for question in plain if question.get("motif")]
+        return values | {
+            "audited_task": values.get("audited_task") or first,
+            "motif_questions": questions,
+            "calibration_question": values.get("calibration_question") or (scanned[0] if scanned else ""),
+        }
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Config:
-        names = [task.name for task in self.tasks]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"two tasks are called {', '.join(twice)}")
+        for kind, names in (
+            ("tasks", [task.name for task in self.tasks]),
+            ("motif questions", [question.name for question in self.motif_questions]),
+        ):
+            twice = sorted({name for name in names if names.count(name) > 1})
+            if twice:
+                raise ValueError(f"two {kind} are called {', '.join(twice)}")
         return self
+
+    @model_validator(mode="after")
+    def _questions_have_tasks(self) -> Config:
+        tasks = {task.name for task in self.tasks}
+        for question in self.motif_questions:
+            if question.task not in tasks:
+                raise ValueError(f"motif question {question.name} asks about task {question.task}, which is not there")
+        return self
+
+
+def _default_questions(tasks: list[dict[str, Any]], motif: str) -> list[dict[str, Any]]:
+    """The motif in question on every peak task, or on the only task: peaks are of a factor."""
+    asked = [task.get("name") for task in tasks if task.get("peaks") or len(tasks) == 1]
+    return [{"name": name, "task": name, "motif": motif} for name in asked]
 
 
 def _replace(value: Any, results: str) -> Any:

@@ -50,7 +50,18 @@ def _parse(path: Path, text: str) -> dict[str, Any]:
         raise MintsError(f"configuration {path} is not TOML: {error}") from None
 
 
-PATH_FIELDS = ("genome", "genomes", "peaks", "signal", "train", "validation", "test", "results", "model")
+PATH_FIELDS = (
+    "genome",
+    "genomes",
+    "peaks",
+    "signal",
+    "train",
+    "validation",
+    "test",
+    "variants",
+    "results",
+    "model",
+)
 
 
 def _relative_to(folder: Path, values: Any, field: str = "") -> Any:
@@ -67,8 +78,10 @@ def _relative_to(folder: Path, values: Any, field: str = "") -> Any:
 
 
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """`over` on top of `base`, section by section; lists are replaced whole."""
+    """`over` on top of `base`, section by section; lists are replaced whole, and other tasks need other questions."""
     merged = dict(base)
+    if "tasks" in over:
+        merged.pop("motif_questions", None)
     for key, value in over.items():
         both = isinstance(value, dict) and isinstance(merged.get(key), dict)
         merged[key] = _merge(merged[key], value) if both else value

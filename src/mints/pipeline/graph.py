@@ -24,6 +24,9 @@ class StepGraph:
     artifact_of: dict[Path, str]
     """Absolute path → artifact; how a configured path to an artifact is recognised."""
 
+    places_of: dict[str, frozenset[Path]]
+    """Artifact → its absolute path and all folders above it, to which a configured path may point."""
+
     def __init__(self, steps: Sequence[Step], config: Any, root: Path, values: Mapping[str, Sequence[str]]) -> None:
         """Link the steps whose `when(config)` holds.
 
@@ -40,6 +43,7 @@ class StepGraph:
                     raise StepContractError(f"{artifact} is made by {self.makers[artifact].name} and {declared.name}")
                 self.makers[artifact] = declared
         self.artifact_of = {(root / artifact).resolve(): artifact for artifact in self.makers}
+        self.places_of = {artifact: frozenset((path, *path.parents)) for path, artifact in self.artifact_of.items()}
         self.steps = tuple(self._with_all_inputs(declared, config) for declared in taking_part)
         self.makers = {artifact: declared for declared in self.steps for artifact in declared.makes}
         self._check_order()
@@ -78,12 +82,8 @@ class StepGraph:
     def _with_all_inputs(self, declared: Step, config: Any) -> Step:
         """Add to `needs` the optional inputs that are made, and the artifacts to which the configuration points."""
         optional = [artifact for artifact in declared.may_need if artifact in self.makers]
-        configured = [path.resolve() for value in field_values(declared, config).values() for path in paths_in(value)]
-        pointed_to = [
-            artifact
-            for path, artifact in self.artifact_of.items()
-            if any(path == target or target in path.parents for target in configured)
-        ]
+        configured = {path.resolve() for value in field_values(declared, config).values() for path in paths_in(value)}
+        pointed_to = [artifact for artifact, places in self.places_of.items() if not places.isdisjoint(configured)]
         inputs = dict.fromkeys([*declared.needs, *optional, *pointed_to])
         return replace(declared, needs=tuple(artifact for artifact in inputs if artifact not in declared.makes))
 

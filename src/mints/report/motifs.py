@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import logomaker
 import numpy as np
 from jaxtyping import Float
+from logomaker.src.Logo import Logo
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -38,9 +38,7 @@ def motif_support_figure(motifs: Mapping[str, tuple[Float[ndarray, "position bas
 
 def _logo(axis: Axes, name: str, probabilities: Float[ndarray, "position base"]) -> None:
     information = (probabilities * np.log2(4 * probabilities)).sum(1, keepdims=True)
-    logomaker.Logo(
-        DataFrame(probabilities * information, columns=list("ACGT")), ax=axis, color_scheme="colorblind_safe"
-    )
+    Logo(DataFrame(probabilities * information, columns=list("ACGT")), ax=axis, color_scheme="colorblind_safe")
     heading(axis, name.replace("_", " "))
     axis.set_ylabel("bits")
     axis.set_ylim(0, 2)
@@ -51,7 +49,8 @@ def _logo(axis: Axes, name: str, probabilities: Float[ndarray, "position base"])
 def _places(axis: Axes, name: str, found: DataFrame) -> None:
     middle = (found["start"] + found["end"]) / 2 - found["length"] / 2
     heading(axis, f"sites of {name.replace('_', ' ')}", f"{len(found):,} sites")
-    edges = np.linspace(-found["length"].max() / 2, found["length"].max() / 2, BINS + 1) if len(found) else BINS
+    reach = float(found["length"].max()) / 2 if len(found) else 1.0
+    edges = np.linspace(-reach, reach, BINS + 1).tolist()
     for label, colour in ((0, QUIET), (1, BLUE)):
         axis.hist(middle[found["label"] == label], bins=edges, color=colour, alpha=0.8)
     axis.set_xlabel("distance from the middle of the sequence (bp)")

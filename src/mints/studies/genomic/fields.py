@@ -1,5 +1,7 @@
 """Configuration fields that several steps read."""
 
+from typing import Any
+
 MODEL_FIELDS = ("model", "model_files", "model_revision", "family", "device", "precision")
 """Fields that decide what the model computes."""
 
@@ -15,6 +17,18 @@ PROBE_FIELDS = (
 
 VARIANTS = ("residual_mean", "random_initialisation", "shuffled")
 """Cached vectors: of the model itself; of the same shape with random weights; of the model on shuffled sequences."""
+
+EVIDENCE_FIELDS = ("motif_questions", "probe_bootstrap_samples", "probe_ci_level", "seed")
+"""Fields that decide what the evidence stack asks and how its intervals are made."""
+
+SUM_VARIANTS = ("model", "random_initialisation", "shuffled")
+"""Passes of the attention statistics: the model, an untrained twin, and the model on shuffled sequences."""
+
+
+def has_questions(config: Any) -> bool:
+    """Whether there is a motif to ask about."""
+    return bool(config.motif_questions)
+
 
 TOKENIZER_FILES = {
     "dnabert2": ("tokenizer.json", "tokenizer_config.json"),

@@ -10,13 +10,21 @@ from mints.pipeline.progress import Reporter
 from mints.pipeline.runner import Pipeline
 from mints.pipeline.step import Step
 from mints.studies.genomic.fields import TOKENIZER_FILES
+from mints.studies.genomic.steps.attention_enrichment import attention_enrichment
+from mints.studies.genomic.steps.calibration import calibration
+from mints.studies.genomic.steps.circuit_export import circuit_export
+from mints.studies.genomic.steps.counterfactuals import counterfactuals
+from mints.studies.genomic.steps.evidence import evidence
 from mints.studies.genomic.steps.ingest import ingest
 from mints.studies.genomic.steps.linear_probes import linear_probes
 from mints.studies.genomic.steps.masked_token_loss import masked_token_loss
+from mints.studies.genomic.steps.motif_scoring import motif_scoring
 from mints.studies.genomic.steps.pretrain import pretrain
 from mints.studies.genomic.steps.probe_controls import probe_controls
+from mints.studies.genomic.steps.qk_alignment import qk_alignment
 from mints.studies.genomic.steps.residual_cache import residual_cache
 from mints.studies.genomic.steps.simulate_genome import simulate_genome
+from mints.studies.genomic.steps.systematic_causal_intervention import systematic_causal_intervention
 
 ANALYSIS: tuple[Step, ...] = (
     simulate_genome,
@@ -25,6 +33,14 @@ ANALYSIS: tuple[Step, ...] = (
     residual_cache,
     linear_probes,
     probe_controls,
+    circuit_export,
+    motif_scoring,
+    qk_alignment,
+    attention_enrichment,
+    counterfactuals,
+    systematic_causal_intervention,
+    evidence,
+    calibration,
 )
 PRETRAINING: tuple[Step, ...] = (simulate_genome, pretrain)
 
@@ -35,13 +51,22 @@ def open_pipeline(config: Config, *, pretraining: bool = False, quiet: bool = Fa
     Raises UsageError where there is nothing to ask about, and MintsError for a motif that is not known, before any
     work is done.
     """
-    load_motif(config.motif)
+    for motif in (config.motif, *(question.motif for question in config.motif_questions if question.motif)):
+        load_motif(motif)
     if not pretraining and not config.tasks:
         raise UsageError(
             "no task to analyse: choose a profile, or give --train (labelled sequences) or --peaks with --genome"
         )
     expand = {
         "task": [task.name for task in config.tasks],
+        "question": [question.name for question in config.motif_questions],
+        "asked_task": list(dict.fromkeys(question.task for question in config.motif_questions)),
+        "edited": [question.name for question in config.motif_questions if question.edit is not None],
+        "natural": [question.name for question in config.motif_questions if question.variants is not None],
+        "audited": [f"{config.audited_task}_l{config.audited_layer}h{config.audited_head}"],
+        "calibrated": [config.calibration_question],
+        "calibrated_task": [q.task for q in config.motif_questions if q.name == config.calibration_question],
+        "dumped": [question.name for question in config.motif_questions if config.token_dump],
         "tokenizer_file": TOKENIZER_FILES[config.pretraining.family],
     }
     steps = PRETRAINING if pretraining else ANALYSIS

@@ -5,8 +5,9 @@
 A cell is one (pair, layer, head). The loop is what a user of forward hooks writes: batch 1, the whole depth, explicit
 attention (a hub model whose patterns can be read) or fused; it is measured on a random subset of cells, the same in
 every repetition, and the activations that it puts in are given to it for nothing. Ours are all pairs and `--heads` of
-every layer's heads, recordings of both sides included, at several batch sizes. Sides take turns in one run; figures are
-medians of seconds per cell. The read-out is that of the last layer, where the least can be left out.
+every layer's heads (their costs are equal), at several batch sizes; recordings of both sides are included, shared out
+among all 144 heads. Sides take turns in one run; figures are medians of milliseconds per cell. The read-out is that of
+the last layer, where the least can be left out.
 """
 
 from __future__ import annotations
@@ -113,22 +114,37 @@ def batches(pairs: Pairs, size: int) -> Iterator[tuple[np.ndarray, PairTokens, P
         yield rows, *(PairTokens(*pad(side, rows, DNABERT2_117M.pad_id)[1:]) for side in pairs)
 
 
-def sweep(
-    encoder: Encoder, pairs: Pairs, readout: ProbeLogit, compute: Compute, size: int, heads: Sequence[tuple[int, int]]
-) -> np.ndarray:
-    """Read-outs (pair, layer, head) of these heads."""
-    figures = np.full((len(pairs.clean), DNABERT2_117M.n_layers, DNABERT2_117M.n_heads), np.nan)
-    for rows, clean, corrupted in batches(pairs, size):
-        source, base = (record(encoder, batch, readout, compute) for batch in (clean, corrupted))
-        figures[rows] = sweep_heads(encoder, base, source, readout, compute, heads)
-    return figures
+class Measured(NamedTuple):
+    """One call of one side."""
+
+    seconds: float
+    """Per cell."""
+
+    figures: np.ndarray
+    """Read-outs."""
 
 
-def timed(function: Callable[[], np.ndarray]) -> tuple[float, np.ndarray]:
-    """Seconds of one call, and what it gave."""
+def run_loop(loop: Loop, cells: Sequence[Cell], given: dict[int, Recording]) -> Measured:
+    """Time the loop over some cells."""
     started = time.perf_counter()
-    result = function()
-    return time.perf_counter() - started, result
+    figures = loop(cells, given)
+    return Measured((time.perf_counter() - started) / len(cells), figures)
+
+
+def run_sweep(
+    encoder: Encoder, pairs: Pairs, readout: ProbeLogit, compute: Compute, size: int, heads: Sequence[tuple[int, int]]
+) -> Measured:
+    """Time the sweep of these heads; figures (pair, layer, head). Recordings are shared out among all heads."""
+    figures = np.full((len(pairs.clean), DNABERT2_117M.n_layers, DNABERT2_117M.n_heads), np.nan)
+    recording, sweeping = 0.0, 0.0
+    for rows, clean, corrupted in batches(pairs, size):
+        started = time.perf_counter()
+        source, base = (record(encoder, batch, readout, compute) for batch in (clean, corrupted))
+        recorded = time.perf_counter()
+        figures[rows] = sweep_heads(encoder, base, source, readout, compute, heads)
+        recording, sweeping = recording + recorded - started, sweeping + time.perf_counter() - recorded
+    per_pair = recording / (DNABERT2_117M.n_layers * DNABERT2_117M.n_heads) + sweeping / len(heads)
+    return Measured(per_pair / len(pairs.clean), figures)
 
 
 class Bench(NamedTuple):
@@ -140,20 +156,20 @@ class Bench(NamedTuple):
     cells: list[Cell]
     sizes: Sequence[int]
 
-    def loops(self, compute: Compute) -> dict[str, Callable[[], np.ndarray]]:
+    def loops(self, compute: Compute) -> dict[str, Callable[[], Measured]]:
         """The loops, with what they put in."""
-        sides: dict[str, Callable[[], np.ndarray]] = {}
+        sides: dict[str, Callable[[], Measured]] = {}
         for kind, encoder in encoders(compute).items():
             loop = Loop(encoder, self.pairs, self.readout, compute)
             given = {cell.pair: loop.given(cell.pair) for cell in self.cells}
-            sides[f"loop, {kind}"] = partial(loop, self.cells, given)
+            sides[f"loop, {kind}"] = partial(run_loop, loop, self.cells, given)
         return sides
 
-    def sweeps(self, compute: Compute) -> dict[str, Callable[[], np.ndarray]]:
+    def sweeps(self, compute: Compute) -> dict[str, Callable[[], Measured]]:
         """The sweeps of both kinds of attention and all batch sizes."""
         return {
             f"sweep, {kind}, {size} tokens": partial(
-                sweep, encoder, self.pairs, self.readout, compute, size, self.heads
+                run_sweep, encoder, self.pairs, self.readout, compute, size, self.heads
             )
             for kind, encoder in encoders(compute).items()
             for size in self.sizes
@@ -184,13 +200,13 @@ def make_bench(arguments: argparse.Namespace) -> Bench:
 def compare(bench: Bench, compute: Compute, repeats: int) -> None:
     """Print seconds per cell of every side, the ratios, and how far the figures are from the loop's."""
     loops, sweeps = bench.loops(compute), bench.sweeps(compute)
-    cells = dict.fromkeys(loops, len(bench.cells)) | dict.fromkeys(sweeps, len(bench.heads) * len(bench.pairs.clean))
-    seconds: dict[str, list[float]] = {name: [] for name in cells}
+    seconds: dict[str, list[float]] = {name: [] for name in loops | sweeps}
     figures: dict[str, np.ndarray] = {}
     for _ in range(repeats):
         for name, side in (loops | sweeps).items():
-            taken, figures[name] = timed(side)
-            seconds[name].append(1e3 * taken / cells[name])
+            measured = side()
+            figures[name] = measured.figures
+            seconds[name].append(1e3 * measured.seconds)
     plain, quick = (statistics.median(seconds[name]) for name in loops)
     expected = figures[next(iter(loops))]
     for name, values in figures.items():
@@ -211,8 +227,8 @@ def compare_precision(bench: Bench, compute: Compute) -> None:
         bases = np.concatenate(
             [record(encoder, one(item), bench.readout, chosen).readout.cpu() for item in bench.pairs.corrupted]
         )
-        patched = sweep(encoder, bench.pairs, bench.readout, chosen, bench.sizes[0], bench.heads)
-        changes.append(patched - bases[:, None, None])
+        patched = run_sweep(encoder, bench.pairs, bench.readout, chosen, bench.sizes[0], bench.heads)
+        changes.append(patched.figures - bases[:, None, None])
     exact, rounded = (change[:, *zip(*bench.heads, strict=True)] for change in changes)
     error = rounded - exact
     print(

@@ -98,6 +98,27 @@ HEADLINES = (
             "verdict",
         ),
     ),
+    (
+        "tables/evidence_summary.csv",
+        "Is a head a motif detector? (heads that meet each criterion; the largest figures, and the ceiling of r)",
+        (
+            "question",
+            "heads",
+            "aligned",
+            "enriched",
+            "restored",
+            "motif_detectors",
+            "largest_r",
+            "largest_ceiling",
+            "largest_rho",
+            "largest_pm",
+        ),
+    ),
+    (
+        "tables/calibration_sensitivity.csv",
+        "What could these criteria have seen? (detectors planted into this model)",
+        ("criterion", "statement"),
+    ),
 )
 """Tables that a person wants to see at the end of a run, with the columns that fit a terminal."""
 

@@ -22,6 +22,7 @@ from mints.analysis.patching import (
     sweep_heads,
 )
 from mints.analysis.patching_sweep import sweep_pairs
+from mints.errors import UsageError
 from mints.models.compute import resolve_compute
 
 PATCHES = (patch_attention, patch_mlp, patch_residual)
@@ -112,6 +113,36 @@ def test_the_checks_of_a_sweep_can_fail(case):
     assert (sweep.no_op > 0).all()
     assert (sweep.everything > 0).all()
     assert (sweep.above_readout > 0).all()
+
+
+# A run that is taken up after its attention
+
+
+def test_a_run_taken_up_with_a_known_attention_output_goes_on_as_the_whole_run_did(case):
+    tokens, real, _ = case.clean.batch
+    with torch.inference_mode():
+        whole = case.encoder.run(tokens, real, sites=["blocks.*.hook_resid_post"])
+        for layer in range(3):
+            residual, attended = at(case, 2).clean.residual[layer], at(case, 2).clean.attention[layer]
+            again = case.encoder.run_from(layer, residual, real, sites=["blocks.*.hook_resid_post"], attended=attended)
+            assert torch.equal(again.residual, whole.residual)
+            for site, value in again.cache.items():
+                assert torch.equal(value, whole.cache[site])
+
+
+def test_the_sites_of_an_attention_that_is_not_run_are_not_passed(case):
+    """An intervention there would touch nothing, and must not look like a result."""
+    _, real, _ = case.clean.batch
+    residual, attended = case.clean.residual[1], case.clean.attention[1]
+    skipped = ["blocks.1.attn.hook_z", "blocks.1.attn.hook_pattern", "blocks.1.hook_attn_out"]
+    if case.encoder.architecture.norm_placement == "pre":
+        skipped.append("blocks.1.ln1.hook_out")
+    for site in skipped:
+        with pytest.raises(UsageError, match="no site matches"):
+            case.encoder.run_from(1, residual, real, interventions={site: torch.zeros_like}, attended=attended)
+    kept = ["blocks.1.hook_resid_pre", "blocks.1.hook_resid_mid", "blocks.1.hook_mlp_out", "blocks.2.attn.hook_z"]
+    with torch.inference_mode():
+        assert [*case.encoder.run_from(1, residual, real, sites=kept, attended=attended).cache] == kept
 
 
 # Nothing is left behind

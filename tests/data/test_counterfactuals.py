@@ -14,7 +14,6 @@ from mints.data.counterfactuals import (
     is_aligned,
     replace_motif,
 )
-from mints.data.edits import combined_edits, random_edits, to_letters, to_text
 from mints.models.tokenizers import FixedKmerTokenizer, train_bpe
 
 MOTIF = "TATAAT"
@@ -69,7 +68,7 @@ def free(sequences):
 def test_every_pair_is_destroyed_makes_no_new_site_and_keeps_the_boundaries(keep):
     rng = np.random.default_rng(0)
     accepted = 0
-    for sequence in random_sequences(120, 90, seed=1):
+    for sequence in random_sequences(80, 90, seed=1):
         pair = destroy_sites(sequence, RULE, keep, rng)
         if isinstance(pair, Refused):
             continue
@@ -81,7 +80,7 @@ def test_every_pair_is_destroyed_makes_no_new_site_and_keeps_the_boundaries(keep
         gc = [sequence.count("G") + sequence.count("C") for sequence in (pair.clean, pair.corrupted)]
         assert pair.gc_change == gc[1] - gc[0]
         assert pair.score_clean >= RULE.threshold > pair.score_corrupted
-    assert accepted >= 0.95 * 120
+    assert accepted >= 0.95 * 80
 
 
 @pytest.mark.parametrize("motif", [MOTIF, "TATACT"])
@@ -130,6 +129,18 @@ def test_all_sites_of_a_sequence_are_destroyed():
     pair = destroy_sites(sequence, RULE, free, np.random.default_rng(0))
     assert len(pair.positions) >= 4
     assert (pair.start, pair.end) == (7, 7 + 6 + 11 + 6)
+
+
+def test_a_later_edit_makes_up_for_the_change_of_gc_of_an_earlier_one():
+    def one_letter(sequences):
+        return [np.array([1.0 if letter in "AC" else 0.0 for letter in text]) for text in sequences]
+
+    def third_letter_stays_a_purine(sequences):
+        return [np.array([[0, 1 if text[2:3] in "AG" else 2]]) for text in sequences]
+
+    rule = SiteRule(one_letter, 1, 1.0)
+    pair = destroy_sites("TTATTTCTT", rule, third_letter_stays_a_purine, np.random.default_rng(0))
+    assert (pair.corrupted, pair.gc_change) == ("TTGTTTTTT", 0)
 
 
 def test_an_anchored_site_is_edited_in_its_core_and_other_sites_stay():
@@ -190,7 +201,7 @@ def test_a_pair_whose_boundaries_always_move_is_refused():
 def test_a_control_makes_the_same_substitutions_away_from_every_site(keep):
     rng = np.random.default_rng(0)
     made = 0
-    for sequence in random_sequences(60, 120, seed=6):
+    for sequence in random_sequences(45, 120, seed=6):
         pair = destroy_sites(sequence, RULE, keep, rng)
         control = None if isinstance(pair, Refused) else control_edit(pair, RULE, keep, rng)
         if control is None:
@@ -203,7 +214,7 @@ def test_a_control_makes_the_same_substitutions_away_from_every_site(keep):
         assert all(not site <= place < site + len(MOTIF) for site in sites for place in places)
         assert np.array_equal(slow_scores([control])[0] >= RULE.threshold, slow_scores([sequence])[0] >= RULE.threshold)
         assert is_aligned(sequence, control, keep)
-    assert made > 40
+    assert made > 35
 
 
 def test_overlapping_sites_are_destroyed_one_by_one_where_few_edits_destroy_all_of_them(monkeypatch):
@@ -239,16 +250,17 @@ def test_a_control_scatters_its_substitutions_where_their_distances_fit_nowhere(
 
 
 def test_a_control_puts_each_substitution_at_a_place_of_its_own():
-    clean = "GCGCGCG" + MOTIF + "GCGCAGCGCACGCGC"
-    pair = Pair(clean, "GCGCGCG" + "TCTCCT" + clean[13:], 7, 13, (8, 10, 11), 12.0, 0.0, 3)
+    clean = "GCGCGCG" + MOTIF + "GCGCAGCGCGCGCGC"
+    pair = Pair(clean, "GCGCGCG" + "TATCGT" + clean[13:], 7, 13, (10, 11), 12.0, 4.0, 2)
     assert control_edit(pair, RULE, free, np.random.default_rng(0)) is None
+    clean = "GCGCGCG" + MOTIF + "GCGCAGCGCACGCGC"
     two = Pair(clean, "GCGCGCG" + "TATCCT" + clean[13:], 7, 13, (10, 11), 12.0, 4.0, 2)
     for seed in range(10):
         assert edits_of(clean, control_edit(two, RULE, free, np.random.default_rng(seed))) == {17: "C", 22: "C"}
 
 
 def test_a_control_lies_neither_between_the_destroyed_sites_nor_on_a_site_that_stays():
-    clean = "GCGCGCG" + MOTIF + "GCGCGAGCGCG" + MOTIF + "GCGCACG"
+    clean = "GCGCGCG" + MOTIF + "GCGCGAGCGCG" + "TATACT" + "GCGCACG"
     pair = destroy_sites(clean, RULE, free, np.random.default_rng(0))
     two = pair._replace(corrupted=clean[:8] + "C" + clean[9:], positions=(8,))
     one = two._replace(end=13)
@@ -265,29 +277,6 @@ def test_a_control_lies_neither_between_the_destroyed_sites_nor_on_a_site_that_s
 def test_there_is_no_control_where_the_letters_occur_in_the_site_alone():
     pair = destroy_sites("GCGCGCG" + MOTIF + "GCGCGCG", RULE, free, np.random.default_rng(0))
     assert control_edit(pair, RULE, free, np.random.default_rng(0)) is None
-
-
-def test_all_edits_of_a_size_are_made_once_with_the_least_change_of_gc_first():
-    letters = to_letters("ACGTA")
-    rows = combined_edits(letters, np.array([0, 2, 4]), 2, np.random.default_rng(0))
-    texts = [to_text(row) for row in rows]
-    assert len(texts) == len(set(texts)) == 3 * 9
-    changes = [abs(text.count("G") + text.count("C") - 2) for text in texts]
-    assert changes == sorted(changes)
-    assert all(sum(a != b for a, b in zip(text, "ACGTA", strict=True)) == 2 for text in texts)
-    offset = [
-        to_text(row) for row in combined_edits(letters, np.array([0, 4]), 2, np.random.default_rng(0), gc_offset=-2)
-    ]
-    changes = [abs(text.count("G") + text.count("C") - 4) for text in offset]
-    assert changes == sorted(changes)
-    assert changes[0] == 0
-    drawn = random_edits(letters, np.array([0, 1, 2]), 3, 50, np.random.default_rng(0))
-    assert all((row != letters).tolist() == [True, True, True, False, False] for row in drawn)
-
-
-def test_unknown_letters_are_never_edited():
-    rows = combined_edits(to_letters("ANA"), np.array([0, 1, 2]), 1, np.random.default_rng(0))
-    assert {to_text(row)[1] for row in rows} == {"N"}
 
 
 def test_the_fixed_edit_replaces_the_first_motif_alone():

@@ -12,7 +12,22 @@ import pandas as pd
 import pytest
 from small_study import MAIN, run_main
 
-STEPS = ["simulate_genome", "ingest", "masked_token_loss", "residual_cache", "linear_probes", "probe_controls"]
+STEPS = [
+    "simulate_genome",
+    "ingest",
+    "masked_token_loss",
+    "residual_cache",
+    "linear_probes",
+    "probe_controls",
+    "circuit_export",
+    "motif_scoring",
+    "qk_alignment",
+    "attention_enrichment",
+    "counterfactuals",
+    "systematic_causal_intervention",
+    "evidence",
+    "calibration",
+]
 
 
 def statuses(study):
@@ -29,7 +44,9 @@ def test_a_run_makes_every_table_figure_and_manifest(finished):
     for step in STEPS:
         assert json.loads((study.results / f"manifests/{step}.json").read_text())["status"] == "complete"
     assert "Is the label decodable beyond composition?" in outcome.out
-    assert "[6/6] probe_controls: done" in outcome.err
+    assert "Is a head a motif detector?" in outcome.out
+    assert "What could these criteria have seen?" in outcome.out
+    assert "[14/14] calibration: done" in outcome.err
 
 
 def test_the_run_manifest_tells_configuration_versions_device_and_registered_thresholds(finished):
@@ -118,7 +135,8 @@ def test_from_step_takes_a_step_s_older_name_and_goes_on_to_the_end(study):
     outcome = study.run("--from-step", "circuit_extraction_and_residual_probing")
     assert outcome.code == 0, outcome.err
     ran = [name for name, status in statuses(study).items() if status == "ran"]
-    assert ran == ["residual_cache", "linear_probes", "probe_controls"]
+
+    assert ran == STEPS[3:]
     assert study.artifacts() == before
 
 

@@ -59,9 +59,8 @@ def measure(asked, table, keep, most):
     else:
         gone = [bool(bits[asked.anchor] < question.threshold) for bits in destroyed]
     sizes = Counter(len(pair.positions) for pair in pairs)
-    print(
-        f"{asked.name}: {len(positives)} positives, {with_site} with a site (from {rule.threshold:.2f} bits), {len(pairs)} pairs"
-    )
+    print(f"{asked.name}: {len(positives)} positives, {with_site} with a site, {len(pairs)} pairs")
+    print(f"  a window is a site from {rule.threshold:.2f} bits on")
     print(f"  share of those with a site {len(pairs) / with_site:.4f}; refused {dict(outcomes)}")
     print(
         f"  aligned {np.mean(aligned):.4f}, destroyed {np.mean(gone):.4f}; with a control {controls / len(pairs):.3f}"

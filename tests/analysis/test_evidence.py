@@ -18,16 +18,16 @@ from mints.analysis.evidence import (
 
 THRESHOLDS = Thresholds(r=0.5, p=0.05, rho=2.0, pm=0.5)
 
-ALIGNED = {"r": 0.5, "p_holm": 0.049, "beyond_position_low": 0.001, "p_permuted": 0.05, "r_over_ceiling": 0.5}
+ALIGNED = {"r": 0.5, "p_holm": 0.049, "r_beyond_position_low": 0.001, "p_permuted": 0.05, "r_over_ceiling": 0.5}
 ENRICHED = {"rho": 2.0, "p_holm": 0.049, "rho_low": 1.001, "beyond_position_low": 1.001, "p_permuted": 0.05}
 RESTORED = {"pm_low": 0.5, "effect_low": 0.001, "beyond_other_corrupted_low": 0.001, "beyond_control_low": 0.001}
 """Rows that just meet every condition; in what follows one of them at a time just fails."""
 
 JUST_FAILING = [
     *((aligned, ALIGNED, column, value) for column, value in {
-        "r": 0.499, "p_holm": 0.05, "beyond_position_low": 0.0, "p_permuted": 0.051}.items()),
+        "r": 0.499, "p_holm": 0.05, "r_beyond_position_low": 0.0, "p_permuted": 0.051}.items()),
     *((aligned_relative, ALIGNED, column, value) for column, value in {
-        "r_over_ceiling": 0.499, "r": -0.5, "p_holm": 0.05, "beyond_position_low": 0.0, "p_permuted": 0.051}.items()),
+        "r_over_ceiling": 0.499, "r": -0.5, "p_holm": 0.05, "r_beyond_position_low": 0.0, "p_permuted": 0.051}.items()),
     *((enriched, ENRICHED, column, value) for column, value in {
         "rho": 1.999, "p_holm": 0.05, "rho_low": 1.0, "beyond_position_low": 1.0, "p_permuted": 0.051}.items()),
     *((restored, RESTORED, column, value) for column, value in {

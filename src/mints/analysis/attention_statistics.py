@@ -113,6 +113,7 @@ def _batch_sums(reading: AttentionReading, alone: AttentionReading, roles: Batch
         Moments(*(leaf * roles.positive for leaf in all_tokens)),
         _moments(x, bits, support + background),
         _moments(alone_x, bits, known),
+        _shared(x, alone_x, known),
         _received(received, support, background),
         _received(alone_received, support, background),
     )
@@ -129,6 +130,15 @@ def _moments(
     within = (apart_x**2).sum(1), (apart_y**2).sum(1), (apart_x * apart_y).sum(1)
     raw = within[0] + sum_x * mean_x, within[1] + sum_y * mean_y, within[2] + sum_x * mean_y
     return Moments(n, sum_x, sum_y, *raw, *within)
+
+
+def _shared(
+    x: Float[ndarray, "batch pos head"], other: Float[ndarray, "batch pos head"], mask: Float[ndarray, "batch pos 1"]
+) -> Float[ndarray, "batch head"]:
+    mean = (other * mask).sum(1) / np.maximum(mask.sum(1), 1)
+    # One side is centred within its sequence: the other need not be.
+    products: ndarray = (x * (other - mean[:, None]) * mask).sum(1)
+    return products
 
 
 def _received(

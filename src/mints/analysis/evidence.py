@@ -35,7 +35,7 @@ def aligned_relative(table: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
 def _beyond_nulls(table: pd.DataFrame, thresholds: Thresholds) -> pd.Series:
     return (
         (table["p_holm"] < thresholds.p)
-        & (table["beyond_position_low"] > 0)
+        & (table["r_beyond_position_low"] > 0)
         & ((table["p_permuted"] <= thresholds.p) | table["p_permuted"].isna())
     )
 

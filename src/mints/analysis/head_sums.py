@@ -55,6 +55,9 @@ class HeadSums(NamedTuple):
     position: Moments
     """As `all_tokens`, with the key scores that position alone gives."""
 
+    with_position: Float[ndarray, "row head"]
+    """Products of the key score and the one that position alone gives, both centred within their sequence."""
+
     received: Received
     received_by_position: Received
     """As `received`, with the attention that position alone gives."""
@@ -81,6 +84,17 @@ def pooled_r(moments: Moments) -> Float[ndarray, "row head"]:
     # Differences of large sums: what is left of a constant is rounding.
     constant = (spread_x <= 1e-12 * moments.xx) | (spread_y <= 1e-12 * moments.yy)
     return ratio(covariance, np.where(constant, 0, np.sqrt(np.maximum(spread_x * spread_y, 0))))
+
+
+def partial_r(sums: HeadSums) -> Float[ndarray, "row head"]:
+    """Correlation of key score and motif score that is left when what position alone scores is held fixed.
+
+    The first-order partial correlation (Yule 1907), within sequence; `within_r` where position scores nothing.
+    """
+    r, r_position = within_r(sums.all_tokens), within_r(sums.position)
+    shared = ratio(sums.with_position, np.sqrt(sums.all_tokens.within_xx * sums.position.within_xx))
+    left = ratio(r - shared * r_position, np.sqrt((1 - shared**2) * (1 - r_position**2)))
+    return np.where(np.isnan(r_position), r, left)
 
 
 def enrichment(received: Received) -> Float[ndarray, "row head"]:

@@ -12,7 +12,7 @@ from scipy.stats import norm
 
 from mints.analysis.bootstrap import interval
 from mints.analysis.ceiling import Ceiling
-from mints.analysis.head_sums import HeadSums, PermutedSums, pooled_r, ratio, within_r
+from mints.analysis.head_sums import HeadSums, PermutedSums, partial_r, pooled_r, ratio, within_r
 from mints.analysis.multiplicity import benjamini_hochberg, holm
 
 TOKEN_SETS = ("all_tokens", "positive_windows", "balanced")
@@ -25,9 +25,10 @@ def alignment_table(
     """One row per token set, layer and head.
 
     sums: resampled, the data first. `r` is centred within sequence (of the balanced set, whose pairs lie in different
-    sequences, the plain one), `r_seed` the plain correlation, `r_position` what position alone gives, `null_r` the
-    largest |r| of the permuted motifs and `p_permuted` its rank p-value. `ceiling` is what any linear reading of the
-    layer's input can reach; it belongs to the set of all tokens.
+    sequences, the plain one), `r_seed` the plain correlation. `r_position` is what position alone gives and
+    `r_beyond_position` what is left of r when that is held fixed; `null_r` is the largest |r| of the permuted motifs and
+    `p_permuted` the rank p-value. `ceiling` is what any linear reading of the layer's input can reach; it belongs to the
+    set of all tokens.
     """
     tables = []
     for name in TOKEN_SETS:
@@ -98,14 +99,14 @@ def largest(null: Float[ndarray, "motif head"]) -> Float[ndarray, "head"]:
 
 
 def _nulls(sums: HeadSums, permuted: PermutedSums, level: float) -> dict[str, ndarray]:
-    r, alone = within_r(sums.all_tokens), within_r(sums.position)
+    r, alone, left = within_r(sums.all_tokens), within_r(sums.position), partial_r(sums)
     null = np.abs(permuted_r(sums, permuted))
-    low, high = interval(np.abs(r[1:]) - np.nan_to_num(np.abs(alone[1:])), level)
+    low, high = interval(left[1:], level)
     return {
         "r_position": alone[0],
-        "beyond_position": np.abs(r[0]) - np.nan_to_num(np.abs(alone[0])),
-        "beyond_position_low": low,
-        "beyond_position_high": high,
+        "r_beyond_position": left[0],
+        "r_beyond_position_low": low,
+        "r_beyond_position_high": high,
         "null_r": largest(null),
         "p_permuted": rank_p(np.abs(r[0]), null),
     }

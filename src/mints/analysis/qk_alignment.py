@@ -25,10 +25,10 @@ def alignment_table(
     """One row per token set, layer and head.
 
     sums: resampled, the data first. `r` is centred within sequence (of the balanced set, whose pairs lie in different
-    sequences, the plain one), `r_seed` the plain correlation. `r_position` is what position alone gives and
-    `r_beyond_position` what is left of r when that is held fixed; `null_r` is the largest |r| of the permuted motifs and
-    `p_permuted` the rank p-value. `ceiling` is what any linear reading of the layer's input can reach; it belongs to the
-    set of all tokens.
+    sequences, the plain one), `r_seed` the plain correlation. `r_position` is what position alone gives, and
+    `r_beyond_position` what is left of r when that is held fixed; `null_r` is the largest |r| of the permuted motifs,
+    `p_permuted` the rank p-value. `ceiling` is what any linear reading of the layer's input can reach; it belongs to
+    the set of all tokens.
     """
     tables = []
     for name in TOKEN_SETS:

@@ -231,7 +231,7 @@ def test_streamed_resamples_equal_statistics_of_the_drawn_tokens(case):
             continue
         checked += 1
         for name, expected in slow_statistics(tokens).items():
-            np.testing.assert_allclose(fast[name][row], expected, rtol=1e-4, atol=1e-7, err_msg=name)
+            np.testing.assert_allclose(fast[name][row], expected, rtol=1e-4, atol=2e-6, err_msg=name)
     assert checked > 20
 
 

@@ -30,6 +30,9 @@ from mints.models.compute import Compute
 from mints.models.encoder import Encoder
 from mints.models.tokenizers import Encoding
 
+TOKENS_PER_BATCH = {"cpu": 512, "cuda": 65_536, "mps": 16_384}
+"""What keeps a device busy: a patched run keeps several versions of its batch at once, so a CPU's is a small one."""
+
 
 class PairSet(NamedTuple):
     """Encoded pairs; all sides of a pair have the same token boundaries."""

@@ -13,10 +13,9 @@ from scipy.stats import spearmanr
 from mints.analysis.bootstrap import cluster_weights
 from mints.analysis.head_sums import from_arrays, map_leaves, to_arrays
 from mints.analysis.patching import ProbeLogit
-from mints.analysis.patching_sweep import PairSet, Sweep, empty_sweep, part_of, sweep_pairs
+from mints.analysis.patching_sweep import TOKENS_PER_BATCH, PairSet, Sweep, empty_sweep, part_of, sweep_pairs
 from mints.analysis.patching_tables import Judge, component_rows, head_rows, restoration_rows, window_rows
 from mints.analysis.restoration import other_pair
-from mints.models.activations import TOKENS_PER_BATCH
 from mints.models.tokenizers import Tokenizer
 from mints.pipeline.run import Run
 from mints.report import patching as figures

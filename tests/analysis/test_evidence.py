@@ -103,7 +103,7 @@ def tables():
     alignment = [place[i] | ALIGNED | extra | ({"r": 0.3, "r_over_ceiling": 0.6} if i == 1 else {}) for i in range(4)]
     extra = {"rho_high": 3.0, "q": 0.02, "rho_position": 1.0}
     enrichment = [place[i] | ENRICHED | extra | ({"rho_low": 0.9} if i == 2 else {}) for i in range(4)]
-    extra = {"pm": 0.8, "pm_high": 1.0, "q": 0.03, "overshoot": False}
+    extra = {"pm": 0.8, "pm_high": 1.0, "q": 0.03, "effect": 1.0, "overshoot": False}
     extra |= {"other_pair": 0.7, "other_corrupted": 0.1, "control": 0.0}
     patching = [place[i] | RESTORED | extra | ({"pm_low": np.nan} if i == 3 else {}) for i in range(4)]
     return (
@@ -224,13 +224,14 @@ def test_the_sensitivity_is_the_strength_from_which_on_enough_are_found(found, s
 
 def test_the_sentences_say_how_far_a_negative_result_reaches():
     assert sensitivity({1.0: 10, 2.5: 20}).statement == (
-        "planted detectors of strength 2.5 and more were found in at least 95% of cases: a negative result speaks"
-        " against such heads, and says nothing about weaker ones"
+        "planted detectors of strength 2.5 and more were found in at least 95% of cases (20 of 20, interval from 83%): a"
+        " negative result speaks against such heads, and says nothing about weaker ones"
     )
     assert sensitivity({1.0: 10, 2.5: 12}).statement == (
-        "even at the largest planted strength, 2.5, 12 of 20 detectors were found: a negative result of this criterion"
-        " says little"
+        "even at the largest planted strength, 2.5, 12 of 20 detectors were found, fewer than 95%: a negative result of"
+        " this criterion is weak evidence against a detector"
     )
+    assert sensitivity({1.0: 0, 2.5: 10}).statement.endswith("a negative result of this criterion says little")
 
 
 def test_every_criterion_has_its_own_sentence_in_the_order_of_the_table():

@@ -12,7 +12,7 @@ from mints.analysis.bootstrap import cluster_weights
 from mints.analysis.multiplicity import benjamini_hochberg
 from mints.analysis.patching_sweep import Denoising, Sweep, empty_sweep
 from mints.analysis.patching_tables import INPUT_FLAG, Judge, component_rows, denoising_rows, head_rows, window_rows
-from mints.analysis.restoration import LEAST_EFFECT, other_pair, restoration
+from mints.analysis.restoration import LEAST_EFFECT, linked, other_pair, restoration
 
 PAIRS, LAYERS, HEADS = 12, 2, 3
 CLUSTERS = np.array([0, 0, 1, 2, 3, 3, 3, 4, 5, 6, 7, 7])
@@ -97,17 +97,51 @@ def test_every_pair_gives_to_one_other_pair_and_never_to_itself(tokens, seed):
 
 
 @given(st.lists(st.integers(3, 12), min_size=2, max_size=40), st.integers(0, 100))
+def test_pairs_give_to_each_other_but_for_one_circle_of_three(tokens, seed):
+    partner = other_pair(np.array(tokens), np.random.default_rng(seed))
+    in_circle = np.flatnonzero(partner[partner] != np.arange(len(tokens)))
+    assert len(in_circle) == 3 * (len(tokens) % 2)
+    np.testing.assert_array_equal(partner[partner[partner]][in_circle], in_circle)
+
+
+@given(st.lists(st.integers(3, 12), min_size=2, max_size=40), st.integers(0, 100))
 def test_all_pairs_but_one_of_each_length_have_a_partner_of_that_length(tokens, seed):
+    """Of an odd number of pairs, two more may be in the circle of three."""
     tokens = np.array(tokens)
     unlike = tokens[tokens[other_pair(tokens, np.random.default_rng(seed))] != tokens]
-    assert len(unlike) == len({*unlike}) <= len({*tokens})
-    assert len(unlike) != 1
+    assert len(unlike) <= len({*unlike}) + 2 * (len(tokens) % 2)
+
+
+@given(st.lists(st.integers(0, 8), min_size=2, max_size=30), st.integers(0, 100))
+def test_what_hangs_together_by_cluster_or_partner_is_one_unit(clusters, seed):
+    partner = other_pair(np.full(len(clusters), 9), np.random.default_rng(seed))
+    groups = [{i} for i in range(len(clusters))]
+    for i, j in [*enumerate(partner), *((i, clusters.index(cluster)) for i, cluster in enumerate(clusters))]:
+        mine, theirs = (next(group for group in groups if k in group) for k in (i, j))
+        if mine is not theirs:
+            groups.remove(theirs)
+            mine |= theirs
+    units = linked(np.array(clusters), partner)
+    assert {frozenset(group) for group in groups} == {frozenset(np.flatnonzero(units == unit)) for unit in {*units}}
+
+
+def test_differences_between_sequences_cancel_in_the_null_of_partners():
+    """A null that only tells sequences apart has an interval at 0, however wide apart they are."""
+    rng = np.random.default_rng(3)
+    level = rng.normal(0, 5, 41)
+    partner = other_pair(np.full(41, 9), rng)
+    effect = rng.normal(2, 0.2, 41)
+    units = cluster_weights(linked(np.arange(41), partner), 200, rng)
+    null = restoration((level[partner] - level)[:, None], effect, units, LEVEL)
+    np.testing.assert_allclose([null.pm[0], null.pm_low[0], null.pm_high[0]], 0, atol=1e-12)
+    apart = restoration((level[partner] - level)[:, None], effect, cluster_weights(np.arange(41), 200, rng), LEVEL)
+    assert apart.pm_high[0] - apart.pm_low[0] > 1
 
 
 def test_the_partner_is_drawn_at_random_within_a_length():
-    drawn = [tuple(other_pair(np.full(6, 9), np.random.default_rng(seed))) for seed in range(20)]
+    drawn = [tuple(other_pair(np.full(12, 9), np.random.default_rng(seed))) for seed in range(20)]
     assert len({*drawn}) > 15
-    np.testing.assert_array_equal(drawn[3], other_pair(np.full(6, 9), np.random.default_rng(3)))
+    np.testing.assert_array_equal(drawn[3], other_pair(np.full(12, 9), np.random.default_rng(3)))
 
 
 # The tables

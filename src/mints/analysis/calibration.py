@@ -71,24 +71,24 @@ def sensitivities(detection: pd.DataFrame, power: float) -> list[Sensitivity]:
     result = []
     for criterion, part in detection.groupby("criterion", sort=False):
         ordered = part.sort_values("strength", ascending=False)
-        reached = ordered["rate"].ge(power).cummin()
-        strength = float(ordered.loc[reached, "strength"].min()) if reached.any() else None
-        at_largest = ordered.iloc[0]
-        result.append(
-            Sensitivity(
-                str(criterion), strength, power, float(at_largest["rate"]), _statement(strength, power, at_largest)
-            )
-        )
+        enough = ordered[ordered["rate"].ge(power).cummin()]
+        weakest, strongest = None if enough.empty else enough.iloc[-1], ordered.iloc[0]
+        strength = None if weakest is None else float(weakest["strength"])
+        statement = _statement(weakest, strongest, power)
+        result.append(Sensitivity(str(criterion), strength, power, float(strongest["rate"]), statement))
     return result
 
 
-def _statement(strength: float | None, power: float, at_largest: pd.Series) -> str:
-    if strength is not None:
+def _statement(weakest: pd.Series | None, strongest: pd.Series, power: float) -> str:
+    if weakest is not None:
         return (
-            f"planted detectors of strength {strength:g} and more were found in at least {power:.0%} of cases:"
-            " a negative result speaks against such heads, and says nothing about weaker ones"
+            f"planted detectors of strength {weakest['strength']:g} and more were found in at least {power:.0%} of cases"
+            f" ({weakest['detected']:g} of {weakest['planted']:g}, interval from {weakest['low']:.0%}): a negative result"
+            " speaks against such heads, and says nothing about weaker ones"
         )
+    found, planted = int(strongest["detected"]), int(strongest["planted"])
+    worth = "is weak evidence against a detector" if 2 * found > planted else "says little"
     return (
-        f"even at the largest planted strength, {at_largest['strength']:g}, {int(at_largest['detected'])} of"
-        f" {int(at_largest['planted'])} detectors were found: a negative result of this criterion says little"
+        f"even at the largest planted strength, {strongest['strength']:g}, {found} of {planted} detectors were found,"
+        f" fewer than {power:.0%}: a negative result of this criterion {worth}"
     )

@@ -8,6 +8,8 @@ import pandas as pd
 
 CRITERIA = ("aligned", "enriched", "restored")
 KEYS = ["layer", "head"]
+NULLS = ("other_pair", "other_corrupted", "beyond_other_corrupted_low", "control", "beyond_control_low")
+"""What stands beside a restoration: the nulls' own figures, and the paired bounds that a verdict needs."""
 
 
 class Thresholds(NamedTuple):
@@ -82,7 +84,7 @@ def evidence_table(
         columns={"q": "rho_q", "p_permuted": "rho_p_permuted"}
     )
     middle["enriched"] = enriched(enrichment, thresholds)
-    columns = ["pm", "pm_low", "pm_high", "q", "other_pair", "other_corrupted", "control", "overshoot"]
+    columns = ["pm", "pm_low", "pm_high", "q", "effect", "effect_low", *NULLS, "overshoot"]
     right = patching[[*KEYS, *columns]].rename(columns={"q": "pm_q"})
     right["restored"] = restored(patching, thresholds)
     table = left.merge(middle, on=KEYS, validate="one_to_one").merge(right, on=KEYS, validate="one_to_one")

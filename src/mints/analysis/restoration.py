@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from mints.analysis.bootstrap import interval
 from mints.analysis.qk_alignment import bootstrap_p
@@ -80,9 +82,31 @@ def restoration(
 def other_pair(tokens: Int[ndarray, "pair"], rng: np.random.Generator) -> Int[ndarray, "pair"]:
     """Another pair for every pair, as nearly as possible of the same number of tokens: a null's activation is from it.
 
-    Pairs are put in random order within equal lengths and each takes the next one's.
+    Two pairs give to each other (three, in a circle, where their number is odd), so that what tells their sequences
+    apart comes in once with either sign. Drawn at random within equal lengths.
     """
     order = np.lexsort((rng.permutation(len(tokens)), tokens))
+    _, first, size = np.unique(tokens[order], return_index=True, return_counts=True)
+    left_over = np.zeros(len(order), dtype=bool)
+    left_over[(first + size - 1)[size % 2 == 1]] = True
+    order = np.concatenate([order[~left_over], order[left_over]])
+    coupled = max(0, len(order) - 3) if len(order) % 2 else len(order)
+    couples, circle = order[:coupled].reshape(-1, 2), order[coupled:]
     partner = np.empty(len(tokens), dtype=np.int64)
-    partner[order] = np.roll(order, -1)
+    partner[couples] = couples[:, ::-1]
+    partner[circle] = np.roll(circle, -1)
     return partner
+
+
+def linked(clusters: Int[ndarray, "pair"], partner: Int[ndarray, "pair"]) -> Int[ndarray, "pair"]:
+    """What is resampled as one: pairs of one cluster, and pairs that give to each other, with all that hang together.
+
+    Were partners drawn apart, their sequences' difference would count as noise of the null although it cancels.
+    """
+    _, cluster = np.unique(clusters, return_inverse=True)
+    pair, count = np.arange(len(partner)), len(partner)
+    ends = np.concatenate([pair, pair]), np.concatenate([partner, count + cluster])
+    nodes = 2 * count
+    links = coo_array((np.ones(len(ends[0]), dtype=bool), ends), shape=(nodes, nodes))
+    units: Int[ndarray, "pair"] = connected_components(links, directed=False)[1][:count]
+    return units

@@ -23,7 +23,7 @@ from mints.models.activations import TOKENS_PER_BATCH, mean_residuals
 from mints.models.encoder import Encoder, randomly_initialised
 from mints.pipeline.run import Run
 from mints.report.calibration import detection_figure
-from mints.studies.genomic.causal_intervention import encode_pairs, probe_readout
+from mints.studies.genomic.causal_intervention import encode_pairs, probe_readout, with_partners
 from mints.studies.genomic.counterfactuals import make_pairs
 from mints.studies.genomic.evidence import thresholds_of
 from mints.studies.genomic.models import OpenModel, open_model
@@ -99,13 +99,13 @@ def make_scene(
     permutations = run.config.permuted_motifs
     roles = assign_roles(sequences, encodings, labels, question.asked(), permutations, rng).roles
     clusters, resamples = rows["cluster"].to_numpy(), run.config.probe_bootstrap_samples
-    of_pairs = pairs["cluster"].to_numpy()
-    judge = Judge(cluster_weights(of_pairs, resamples, rng), bench.setting.level)
+    pairs = with_partners(pairs, tokenizer, rng)
+    judge = Judge(cluster_weights(pairs["unit"].to_numpy(), resamples, rng), bench.setting.level)
     first = np.searchsorted(roles.sequence, np.arange(1, len(rows)))
     limits = ceilings(encodings, np.split(roles.bits[:, 0], first), fold_of(clusters, FOLDS, rng))
     weights = cluster_weights(clusters, resamples, rng)
     with_control = pairs["control"].notna().to_numpy()
-    return Scene(encodings, roles, weights, encode_pairs(pairs, tokenizer, rng), with_control, judge, limits)
+    return Scene(encodings, roles, weights, encode_pairs(pairs, tokenizer), with_control, judge, limits)
 
 
 def plant_everywhere(bench: Bench, name: str, readout: ProbeLogit) -> pd.DataFrame:

@@ -15,7 +15,7 @@ from mints.analysis.head_sums import from_arrays, map_leaves, to_arrays
 from mints.analysis.patching import ProbeLogit
 from mints.analysis.patching_sweep import TOKENS_PER_BATCH, PairSet, Sweep, empty_sweep, part_of, sweep_pairs
 from mints.analysis.patching_tables import Judge, component_rows, head_rows, restoration_rows, window_rows
-from mints.analysis.restoration import other_pair
+from mints.analysis.restoration import linked, other_pair
 from mints.models.tokenizers import Tokenizer
 from mints.pipeline.run import Run
 from mints.report import patching as figures
@@ -41,8 +41,8 @@ def run_causal_intervention(run: Run) -> None:
     checks: dict[str, Any] = {}
     for asked in run.config.motif_questions:
         readout = probe_readout(run, asked.task)
-        pairs = run.load(f"counterfactuals/{asked.name}_pairs.csv")
-        if len(pairs) < FEWEST:
+        pairs = with_partners(run.load(f"counterfactuals/{asked.name}_pairs.csv"), model.tokenizer, run.rng(asked.name))
+        if pairs["unit"].nunique() < FEWEST:
             run.warn(f"question {asked.name} has {len(pairs)} pairs, too few to patch: its figures are left undefined")
             pairs = pairs.iloc[:0]
         sweep = stream_sweep(run, model, pairs, readout, asked.name)
@@ -72,18 +72,24 @@ def probe_readout(run: Run, task: str) -> ProbeLogit:
     return ProbeLogit(layer, weights, float(probe[f"layer_{layer}_bias"]))
 
 
-def encode_pairs(pairs: pd.DataFrame, tokenizer: Tokenizer, rng: np.random.Generator) -> PairSet:
+def with_partners(pairs: pd.DataFrame, tokenizer: Tokenizer, rng: np.random.Generator) -> pd.DataFrame:
+    """The pairs with the row of another pair, from which nulls take their activations, and what is resampled as one."""
+    lengths = np.array([len(encoding.ids) for encoding in tokenizer.encode_many(pairs["clean"].tolist())], dtype=int)
+    partner = other_pair(lengths, rng)
+    return pairs.assign(partner=partner, unit=linked(pairs["cluster"].to_numpy(), partner))
+
+
+def encode_pairs(pairs: pd.DataFrame, tokenizer: Tokenizer) -> PairSet:
     """All sides of the pairs; a pair without control is its own."""
     clean = tokenizer.encode_many(pairs["clean"].tolist())
-    control = pairs["control"].where(pairs["control"].notna(), pairs["clean"]).tolist()
     corrupted = tokenizer.encode_many(pairs["corrupted"].tolist())
-    partner = other_pair(np.array([len(encoding.ids) for encoding in clean]), rng)
+    control = pairs["control"].where(pairs["control"].notna(), pairs["clean"]).tolist()
     return PairSet(
         clean,
         corrupted,
         tokenizer.encode_many(control),
-        [clean[place] for place in partner],
-        [corrupted[place] for place in partner],
+        [clean[place] for place in pairs["partner"]],
+        [corrupted[place] for place in pairs["partner"]],
         pairs["start"].to_numpy(),
     )
 
@@ -93,7 +99,7 @@ def stream_sweep(run: Run, model: OpenModel, pairs: pd.DataFrame, readout: Probe
     architecture = model.encoder.architecture
     if pairs.empty:
         return empty_sweep(architecture.n_layers, architecture.n_heads, len(WINDOWS))
-    encoded = encode_pairs(pairs, model.tokenizer, run.rng(f"{label} partners"))
+    encoded = encode_pairs(pairs, model.tokenizer)
     tokens_per_batch = run.config.tokens_per_batch or TOKENS_PER_BATCH[model.compute.device.type]
 
     def sweep_shard(start: int) -> dict[str, ndarray]:
@@ -105,10 +111,10 @@ def stream_sweep(run: Run, model: OpenModel, pairs: pd.DataFrame, readout: Probe
 
 
 def judge_of(run: Run, pairs: pd.DataFrame) -> Judge:
-    """Resamples of the clusters of pairs."""
+    """Resamples of the pairs, those that hang together as one."""
     resamples, rng = run.config.probe_bootstrap_samples, run.rng("resamples")
-    clusters = pairs["cluster"].to_numpy()
-    weights = cluster_weights(clusters, resamples, rng) if len(pairs) else np.zeros((resamples, 0), dtype=np.int64)
+    units = pairs["unit"].to_numpy()
+    weights = cluster_weights(units, resamples, rng) if len(pairs) else np.zeros((resamples, 0), dtype=np.int64)
     return Judge(weights, run.config.probe_ci_level)
 
 
@@ -162,7 +168,7 @@ def draw(
 
 def patch_natural_pairs(run: Run, model: OpenModel, name: str, readout: ProbeLogit) -> None:
     """Heads of the pairs that nature made: reference window and variant."""
-    pairs = run.load(f"counterfactuals/{name}_natural_pairs.csv")
+    pairs = with_partners(run.load(f"counterfactuals/{name}_natural_pairs.csv"), model.tokenizer, run.rng(name))
     sweep = stream_sweep(run, model, pairs, readout, f"{name} natural pairs")
     heads = head_rows(sweep, np.zeros(len(pairs), dtype=bool), judge_of(run, pairs), run.config.registered.restoration)
     run.save(f"patching/{name}_natural_pairs.csv", heads)
@@ -178,7 +184,7 @@ def patch_single_pair(run: Run, model: OpenModel, asked: Any, pairs: pd.DataFram
         source = source[source["name"] == asked.single_pair]
     if source.empty:
         run.warn(f"question {asked.name} has no pair to patch alone: {asked.single_pair or 'no sequence'} gave none")
-    pair = source.iloc[:1].assign(control=None)
+    pair = source.iloc[:1].assign(control=None, partner=0)
     name = " ".join(pair["name"])
     sweep = stream_sweep(run, model, pair, readout, f"{asked.name} single pair")
     judge = Judge(np.ones((1, len(pair)), dtype=np.int64), run.config.probe_ci_level)

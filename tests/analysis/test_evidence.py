@@ -224,8 +224,8 @@ def test_the_sensitivity_is_the_strength_from_which_on_enough_are_found(found, s
 
 def test_the_sentences_say_how_far_a_negative_result_reaches():
     assert sensitivity({1.0: 10, 2.5: 20}).statement == (
-        "planted detectors of strength 2.5 and more were found in at least 95% of cases (20 of 20, interval from 83%): a"
-        " negative result speaks against such heads, and says nothing about weaker ones"
+        "planted detectors of strength 2.5 and more were found in at least 95% of cases (20 of 20, interval from 83%):"
+        " a negative result speaks against such heads, and says nothing about weaker ones"
     )
     assert sensitivity({1.0: 10, 2.5: 12}).statement == (
         "even at the largest planted strength, 2.5, 12 of 20 detectors were found, fewer than 95%: a negative result of"

@@ -82,9 +82,9 @@ def sensitivities(detection: pd.DataFrame, power: float) -> list[Sensitivity]:
 def _statement(weakest: pd.Series | None, strongest: pd.Series, power: float) -> str:
     if weakest is not None:
         return (
-            f"planted detectors of strength {weakest['strength']:g} and more were found in at least {power:.0%} of cases"
-            f" ({weakest['detected']:g} of {weakest['planted']:g}, interval from {weakest['low']:.0%}): a negative result"
-            " speaks against such heads, and says nothing about weaker ones"
+            f"planted detectors of strength {weakest['strength']:g} and more were found in at least {power:.0%} of"
+            f" cases ({weakest['detected']:g} of {weakest['planted']:g}, interval from {weakest['low']:.0%}): a negative"
+            " result speaks against such heads, and says nothing about weaker ones"
         )
     found, planted = int(strongest["detected"]), int(strongest["planted"])
     worth = "is weak evidence against a detector" if 2 * found > planted else "says little"

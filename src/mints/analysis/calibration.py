@@ -83,8 +83,8 @@ def _statement(weakest: pd.Series | None, strongest: pd.Series, power: float) ->
     if weakest is not None:
         return (
             f"planted detectors of strength {weakest['strength']:g} and more were found in at least {power:.0%} of"
-            f" cases ({weakest['detected']:g} of {weakest['planted']:g}, interval from {weakest['low']:.0%}): a negative"
-            " result speaks against such heads, and says nothing about weaker ones"
+            f" cases ({weakest['detected']:g} of {weakest['planted']:g}, interval from {weakest['low']:.0%}): a"
+            " negative result speaks against such heads, and says nothing about weaker ones"
         )
     found, planted = int(strongest["detected"]), int(strongest["planted"])
     worth = "is weak evidence against a detector" if 2 * found > planted else "says little"

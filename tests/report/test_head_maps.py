@@ -41,7 +41,7 @@ def pm_maps(layers, n_heads):
 DRAWN = {
     "map": lambda *size: r_map(alignment_table(*size)),
     "maps": pm_maps,
-    "ceiling": lambda *size: alignment_ceiling_figure(alignment_table(*size), 0.5),
+    "ceiling": lambda *size: alignment_ceiling_figure(alignment_table(*size), 0.5, question="splice sites acceptors"),
 }
 
 

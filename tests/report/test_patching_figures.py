@@ -51,9 +51,9 @@ def attribution_table(layers=4, n_heads=4):
 
 
 DRAWN = {
-    "components": lambda layers, _: components_figure(components_table(layers)),
-    "windows": lambda layers, _: window_map_figure(windows_table(layers), 19),
-    "attribution": lambda *size: attribution_figure(attribution_table(*size)),
+    "components": lambda layers, _: components_figure(components_table(layers), question="splice sites acceptors"),
+    "windows": lambda layers, _: window_map_figure(windows_table(layers), 19, question="splice sites acceptors"),
+    "attribution": lambda *size: attribution_figure(attribution_table(*size), question="splice sites acceptors"),
 }
 
 

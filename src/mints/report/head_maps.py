@@ -31,6 +31,7 @@ from mints.report.style import (
     PURPLE,
     QUIET,
     Grid,
+    about,
     heading,
     legend_below,
     line_mark,
@@ -75,13 +76,13 @@ def head_maps_figure(
 
 
 @styled
-def alignment_ceiling_figure(table: DataFrame, threshold: float, *, level: float = 0.95) -> Figure:
+def alignment_ceiling_figure(table: DataFrame, threshold: float, *, question: str = "", level: float = 0.95) -> Figure:
     """Every head's alignment r with its interval, beside what a ridge regression on its layer's input reaches.
 
     table: one row per head with columns layer, head, r, r_low, r_high, ceiling, ceiling_low, ceiling_high, r_position
     (of scores by position alone) and null_r (largest |r| over permuted motifs).
     """
-    title = f"QK alignment against the ceiling of the layer, {100 * level:g}% intervals"
+    title = about(question, f"QK alignment against the ceiling of the layer, {100 * level:g}% intervals")
     if table.empty:
         return nothing_measured(title)
     layers, heads = table["layer"].nunique(), int(table["head"].max()) + 1

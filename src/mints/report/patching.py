@@ -15,6 +15,7 @@ from mints.report.style import (
     QUIET,
     SMALL,
     VERMILLION,
+    about,
     heading,
     legend_below,
     line_mark,
@@ -30,13 +31,13 @@ DIRECTIONS = {"denoising": (BLUE, "o", -0.17), "noising": (VERMILLION, "D", 0.17
 
 
 @styled
-def components_figure(table: DataFrame, *, level: float = 0.95) -> Figure:
+def components_figure(table: DataFrame, *, question: str = "", level: float = 0.95) -> Figure:
     """Restoration by layer, one panel per granularity, for denoising and noising; flagged cells are hollow.
 
     table: columns granularity (residual, attention, mlp), direction (denoising, noising), layer, pm, pm_low, pm_high
     and flag (why the cell proves nothing; empty where it does).
     """
-    title = f"Patching of whole components: restoration, {100 * level:g}% intervals"
+    title = about(question, f"Patching of whole components: restoration, {100 * level:g}% intervals")
     if table.empty:
         return nothing_measured(title)
     shown = [name for name in GRANULARITIES if (table["granularity"] == name).any()]
@@ -63,13 +64,13 @@ def components_figure(table: DataFrame, *, level: float = 0.95) -> Figure:
 
 
 @styled
-def window_map_figure(table: DataFrame, motif_width: int) -> Figure:
+def window_map_figure(table: DataFrame, motif_width: int, *, question: str = "") -> Figure:
     """Restoration by layer and by window of nucleotides, with the motif's extent.
 
     table: columns layer, start, end (bp from the motif's first base, half-open) and pm. Windows that overlap are
     drawn up to the middle of what they share.
     """
-    title = "Patching of windows: where along the sequence, and in which layer"
+    title = about(question, "Patching of windows, by layer")
     if table.empty:
         return nothing_measured(title)
     values = table.pivot(index="layer", columns=["start", "end"], values="pm").sort_index(axis=1)
@@ -96,12 +97,12 @@ def window_map_figure(table: DataFrame, motif_width: int) -> Figure:
 
 
 @styled
-def attribution_figure(table: DataFrame) -> Figure:
+def attribution_figure(table: DataFrame, *, question: str = "") -> Figure:
     """What one gradient estimates of every head's restoration against exact patching.
 
     table: one row per head with columns layer, head, estimate and exact.
     """
-    title = "Attribution patching against exact patching"
+    title = about(question, "Attribution and exact patching")
     measured = table.dropna(subset=["estimate", "exact"])
     if measured.empty:
         return nothing_measured(title)

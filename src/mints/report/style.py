@@ -104,6 +104,11 @@ def heading(axis: Axes, title: str, detail: str = "") -> None:
         )
 
 
+def about(question: str, title: str) -> str:
+    """The title, with what was asked before it."""
+    return f"{question}: {title}" if question else title
+
+
 def nothing_measured(title: str) -> Figure:
     """A figure that says that there is nothing to show."""
     grid = panel_grid(title, 1, 4.5, 1.0)

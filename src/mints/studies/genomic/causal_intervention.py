@@ -153,14 +153,14 @@ def draw(
         threshold=run.config.registered.restoration,
     )
     run.figure(f"{name}_batch_activation_patching_heatmap", maps)
-    run.figure(f"{name}_components", figures.components_figure(components))
+    run.figure(f"{name}_components", figures.components_figure(components, question=plain))
     motif_width = int((pairs["end"] - pairs["start"]).median()) if len(pairs) else 0
-    run.figure(f"{name}_window_map", figures.window_map_figure(windows, motif_width=motif_width))
+    run.figure(f"{name}_window_map", figures.window_map_figure(windows, motif_width=motif_width, question=plain))
     denoised = by_direction["denoising"]
     estimates = denoised[["layer", "head", "attribution", "pm"]].rename(
         columns={"attribution": "estimate", "pm": "exact"}
     )
-    run.figure(f"{name}_attribution", figures.attribution_figure(estimates))
+    run.figure(f"{name}_attribution", figures.attribution_figure(estimates, question=plain))
     if len(pairs):
         rank = float(spearmanr(estimates["estimate"], estimates["exact"]).statistic)
         run.fact(f"{name} rank correlation of attribution and exact patching", rank)

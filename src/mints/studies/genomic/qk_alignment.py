@@ -142,7 +142,8 @@ def draw(run: Run, name: str, table: pd.DataFrame) -> None:
     """The heat map of r, and every head against its layer's ceiling."""
     registered = run.config.registered.qk_r
     shown = table[(table["variant"] == "model") & (table["token_set"] == "all_tokens")]
-    title = f"QK alignment with {name.replace('_', ' ')}: r of key score and motif score, all tokens"
+    plain = name.replace("_", " ")
+    title = f"QK alignment with {plain}: r of key score and motif score, all tokens"
     heat_map = head_map(shown, "r", title=title, label="Pearson r", centre=0, threshold=registered)
     run.figure(f"{name}_qk_alignment_pearson_heatmap", heat_map)
-    run.figure(f"{name}_qk_alignment_ceiling", alignment_ceiling_figure(shown, registered))
+    run.figure(f"{name}_qk_alignment_ceiling", alignment_ceiling_figure(shown, registered, question=plain))

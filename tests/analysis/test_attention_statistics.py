@@ -56,7 +56,8 @@ def random_roles(rng):
     bits = rng.normal(0, 5, (len(sequence), MOTIFS)).astype(np.float32)
     bits[(rng.random(len(sequence)) < 0.1) | (sequence == 3)] = -np.inf
     role = rng.integers(0, 4, bits.shape)  # half of the tokens have none
-    return TokenRoles(sequence, position, bits, role == 0, role == 1, np.array([1, 0, 1, 1, 0, 1, 0], dtype=bool))
+    inner, positive = rng.random(len(sequence)) < 0.7, np.array([1, 0, 1, 1, 0, 1, 0], dtype=bool)
+    return TokenRoles(sequence, position, bits, role == 0, role == 1, inner, positive)
 
 
 def random_encodings(rng):
@@ -95,7 +96,7 @@ def slow_tokens(encoder, items, roles):
     for token, (sequence, position) in enumerate(zip(roles.sequence, roles.position, strict=True)):
         if np.isfinite(roles.bits[token, 0]):
             x, received, x_alone, received_alone = (figure[position] for figure in figures[sequence])
-            own = {name: getattr(roles, name)[token] for name in ("bits", "support", "background")}
+            own = {name: getattr(roles, name)[token] for name in ("bits", "support", "background", "inner")}
             tokens.append(
                 {"sequence": sequence, "positive": roles.positive[sequence], "x": x, "received": received}
                 | {"x_alone": x_alone, "received_alone": received_alone}
@@ -149,13 +150,16 @@ def slow_enrichment(tokens, received="received", motif=0):
 def slow_statistics(tokens):
     """Every figure by the name that `fast_statistics` gives it."""
     positive = [token for token in tokens if token["positive"]]
+    inner = [token for token in tokens if token["inner"]]
     balanced = [token for token in tokens if token["support"][0] or token["background"][0]]
     return {
         "r": slow_within_r(tokens),
         "r_positive": slow_within_r(positive),
+        "r_inner": slow_within_r(inner),
         "r_position": slow_within_r(tokens, "x_alone"),
         "pooled": slow_pooled_r(tokens),
         "pooled_positive": slow_pooled_r(positive),
+        "pooled_inner": slow_pooled_r(inner),
         "balanced": slow_pooled_r(balanced),
         "rho": slow_enrichment(tokens),
         "rho_position": slow_enrichment(tokens, "received_alone"),
@@ -166,9 +170,11 @@ def fast_statistics(sums):
     return {
         "r": within_r(sums.all_tokens),
         "r_positive": within_r(sums.positive_windows),
+        "r_inner": within_r(sums.inner_tokens),
         "r_position": within_r(sums.position),
         "pooled": pooled_r(sums.all_tokens),
         "pooled_positive": pooled_r(sums.positive_windows),
+        "pooled_inner": pooled_r(sums.inner_tokens),
         "balanced": pooled_r(sums.balanced),
         "rho": enrichment(sums.received),
         "rho_position": enrichment(sums.received_by_position),
@@ -286,6 +292,7 @@ def test_the_alignment_table_holds_every_token_set_with_its_own_correlation(case
     for name, r, seed in (
         ("all_tokens", "r", "pooled"),
         ("positive_windows", "r_positive", "pooled_positive"),
+        ("inner_tokens", "r_inner", "pooled_inner"),
         ("balanced", "balanced", "balanced"),
     ):
         assert [*zip(sets[name]["layer"], sets[name]["head"], strict=True)] == list(np.ndindex(3, 6))
@@ -362,7 +369,7 @@ def test_constant_key_scores_align_with_nothing(case, bias):
     weights = cluster_weights(CLUSTERS, 50, np.random.default_rng(2))
     table = alignment_table(resample(sums, weights), permuted, [Ceiling(0.5, 0.4, 0.6)] * 3, 6, level=0.95)
     silent = table[table["layer"] == 0]
-    assert len(silent) == 18
+    assert len(silent) == 24
     assert silent["r"].isna().all()
     assert (silent["p"] == 1).all()
     assert (silent["p_holm"] == 1).all()

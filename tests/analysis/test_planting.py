@@ -163,6 +163,7 @@ def make_scene(encoder, rng):
         np.stack([flat, rng.permutation(flat)], axis=1).astype(np.float32),
         np.stack([flat > np.quantile(flat, 0.9)] * 2, axis=1),
         np.stack([flat < np.quantile(flat, 0.5)] * 2, axis=1),
+        np.ones(len(flat), dtype=bool),
         np.ones(len(lengths), dtype=bool),
     )
     weights = rng.multinomial(6, np.full(6, 1 / 6), size=60)

@@ -124,6 +124,16 @@ def test_sites_may_follow_from_the_label():
 PERMUTATIONS = 2
 
 
+def test_inner_tokens_are_those_over_which_no_window_is_cut_off(assigned):
+    """As many windows overlap them as would in an endless sequence."""
+    sequences, encodings, of_roles = assigned
+    for row, (index, _, start, end) in enumerate(content(encodings)):
+        width, length = SCORER.width, len(sequences[index])
+        overlapping = [first for first in range(length - width + 1) if first < end and first + width > start]
+        assert of_roles.roles.inner[row] == (len(overlapping) == end - start + width - 1)
+    assert 0.5 < of_roles.roles.inner.mean() < 0.99
+
+
 def rare_sites(windows, label):
     return sites(windows, SCORER.width, SCORER.threshold(0.005))
 

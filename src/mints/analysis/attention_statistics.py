@@ -72,6 +72,7 @@ class BatchRoles(NamedTuple):
     known: Float[ndarray, "batch pos motif"]
     support: Float[ndarray, "batch pos motif"]
     background: Float[ndarray, "batch pos motif"]
+    inner: Float[ndarray, "batch pos 1"]
     positive: Float[ndarray, "batch 1"]
 
 
@@ -87,11 +88,10 @@ class _Dense:
         rows = [np.arange(self._first[row], self._first[row + 1]) for row in batch.rows]
         tokens = np.concatenate(rows)
         in_batch = np.repeat(np.arange(len(rows)), [len(row) for row in rows])
-        shape = (*batch.real.shape, roles.bits.shape[1])
         known = np.isfinite(roles.bits[tokens])
 
         def lay_out(values: ndarray) -> Float[ndarray, "batch pos motif"]:
-            dense = np.zeros(shape)
+            dense = np.zeros((*batch.real.shape, values.shape[1]))
             dense[in_batch, roles.position[tokens]] = values
             return dense
 
@@ -100,6 +100,7 @@ class _Dense:
             lay_out(known),
             lay_out(roles.support[tokens] & known),
             lay_out(roles.background[tokens] & known),
+            lay_out(roles.inner[tokens, None]),
             roles.positive[batch.rows].astype(float)[:, None],
         )
 
@@ -111,6 +112,7 @@ def _batch_sums(reading: AttentionReading, alone: AttentionReading, roles: Batch
     rows = HeadSums(
         all_tokens,
         Moments(*(leaf * roles.positive for leaf in all_tokens)),
+        _moments(x, bits, known * roles.inner),
         _moments(x, bits, support + background),
         _moments(alone_x, bits, known),
         _shared(x, alone_x, known),

@@ -49,6 +49,9 @@ class HeadSums(NamedTuple):
     positive_windows: Moments
     """Tokens of sequences with label 1."""
 
+    inner_tokens: Moments
+    """Tokens over which no window is cut off by an end: the best of fewer windows is lower, whatever the motif."""
+
     balanced: Moments
     """Support tokens and their matched background tokens."""
 

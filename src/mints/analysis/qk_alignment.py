@@ -15,7 +15,7 @@ from mints.analysis.ceiling import Ceiling
 from mints.analysis.head_sums import HeadSums, PermutedSums, partial_r, pooled_r, ratio, within_r
 from mints.analysis.multiplicity import benjamini_hochberg, holm
 
-TOKEN_SETS = ("all_tokens", "positive_windows", "balanced")
+TOKEN_SETS = ("all_tokens", "positive_windows", "inner_tokens", "balanced")
 """Declared before any result; the registered criterion reads the first."""
 
 

@@ -44,6 +44,9 @@ class TokenRoles(NamedTuple):
     background: Bool[ndarray, "token motif"]
     """Their matches."""
 
+    inner: Bool[ndarray, "token"]
+    """No window that could overlap the token is cut off by the sequence's end."""
+
     positive: Bool[ndarray, "sequence"]
 
 
@@ -86,7 +89,8 @@ def assign_roles(
         support[matched.support, place] = background[matched.background, place] = True
         if place == 0:
             of_question = int(scored.support.sum()), len(matched.support), balance(tokens, matched)
-    roles = TokenRoles(tokens.sequence, tokens.position, bits, support, background, labels == 1)
+    inner = tokens.to_end - tokens.length / 2 >= motif.scorer.width - 1
+    roles = TokenRoles(tokens.sequence, tokens.position, bits, support, background, inner, labels == 1)
     return Assigned(roles, *of_question)
 
 
@@ -109,5 +113,6 @@ def part_of(roles: TokenRoles, start: int, stop: int) -> TokenRoles:
         roles.bits[tokens],
         roles.support[tokens],
         roles.background[tokens],
+        roles.inner[tokens],
         roles.positive[start:stop],
     )

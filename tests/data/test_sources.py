@@ -107,7 +107,7 @@ def test_addresses_with_one_file_name_do_not_share_a_file(site, tmp_path):
 def test_a_wrong_hash_is_refused_and_nothing_is_kept(site, tmp_path):
     with pytest.raises(MintsError, match=r"a/train.fna does not have the sha256 0000"):
         fetch(f"{site}/a/train.fna#sha256={'0' * 64}", tmp_path / "cache")
-    assert not list((tmp_path / "cache").glob("*"))
+    assert not list((tmp_path / "cache").glob("[!.]*"))
 
 
 @pytest.mark.parametrize(

@@ -7,14 +7,12 @@ from functools import cache as once
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
+from mints.data.download import TIMEOUT, Digest, UnreachableError, download
 from mints.errors import MintsError
 
 HUB = re.compile(r"^hf://(?P<kind>datasets|models)/(?P<repository>[^/@]+/[^/@]+)(@(?P<revision>[^/]+))?/(?P<file>.+)$")
 DOWNLOADS = Path("data") / "downloads"
 """Where addresses are downloaded to."""
-
-TIMEOUT = 10
-"""Seconds without an answer after which an address counts as out of reach."""
 
 
 def fetch(location: Path | str, cache: Path = DOWNLOADS) -> Path:
@@ -75,29 +73,15 @@ def _why_no_answer(endpoint: str) -> str | None:
 
 
 def _from_address(location: str, cache: Path) -> Path:
-    import requests
-    from pooch import HTTPDownloader, retrieve  # type: ignore[attr-defined]  # pooch does not mark its exports
-
     address, _, promise = location.partition("#")
-    algorithm, _, digest = promise.partition("=")
-    if algorithm not in ("sha256", "md5") or not digest:
+    algorithm, _, hexadecimal = promise.partition("=")
+    if algorithm not in ("sha256", "md5") or not hexadecimal:
         raise MintsError(f"{location} has no hash: write {address}#sha256=…, so that what arrives can be checked")
-    name = f"{digest[:12]}-{PurePosixPath(urlsplit(address).path).name}"  # two addresses may end in the same name
-    downloader = HTTPDownloader(progressbar=False, timeout=TIMEOUT)
+    name = f"{hexadecimal[:12]}-{PurePosixPath(urlsplit(address).path).name}"  # two addresses may end in the same name
     try:
-        return Path(retrieve(address, f"{algorithm}:{digest}", fname=name, path=cache, downloader=downloader))
-    except ValueError:
-        raise MintsError(
-            f"{address} does not have the {algorithm} {digest}: it was changed, or damaged on the way"
-        ) from None
-    except requests.HTTPError as error:
-        raise MintsError(_unreachable(location, _first_line(error))) from None
-    except requests.Timeout:
-        raise MintsError(_unreachable(location, f"no answer within {TIMEOUT} seconds")) from None
-    except requests.RequestException:
-        raise MintsError(_unreachable(location, "no connection")) from None
-    except OSError as error:
-        raise MintsError(f"cannot keep {address} in {cache}: {error}") from None
+        return download(address, cache / name, Digest(algorithm, hexadecimal))
+    except UnreachableError as error:
+        raise MintsError(_unreachable(location, error.reason)) from None
 
 
 def _unreachable(location: str, reason: str) -> str:

@@ -31,7 +31,7 @@ WINDOW, REACH = 10, 60
 WINDOWS = [(start, start + WINDOW) for start in range(-REACH, REACH, WINDOW)]
 
 FEWEST = 8
-"""Fewest pairs of a question for which a sweep means anything."""
+"""Fewest independent pairs, or couples that lend each other activations, for which a sweep means anything."""
 
 
 def run_causal_intervention(run: Run) -> None:
@@ -42,8 +42,12 @@ def run_causal_intervention(run: Run) -> None:
     for asked in run.config.motif_questions:
         readout = probe_readout(run, asked.task)
         pairs = with_partners(run.load(f"counterfactuals/{asked.name}_pairs.csv"), model.tokenizer, run.rng(asked.name))
-        if pairs["unit"].nunique() < FEWEST:
-            run.warn(f"question {asked.name} has {len(pairs)} pairs, too few to patch: its figures are left undefined")
+        units = pairs["unit"].nunique()
+        if units < FEWEST:
+            run.warn(
+                f"question {asked.name} has {len(pairs)} pairs in {units} independent groups, too few to patch"
+                f" (at least {FEWEST}): its figures are left undefined"
+            )
             pairs = pairs.iloc[:0]
         sweep = stream_sweep(run, model, pairs, readout, asked.name)
         report_question(run, asked.name, pairs, sweep, readout.layer)

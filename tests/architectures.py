@@ -1,6 +1,9 @@
 """Small encoders of every kind."""
 
+import torch
+
 from mints.models.architecture import Architecture
+from mints.models.encoder import randomly_initialised
 
 POST = Architecture(
     vocabulary_size=30, d_model=24, n_layers=3, n_heads=6, d_mlp=32, norm_placement="post", norm_epsilon=1e-12,
@@ -17,3 +20,13 @@ LEARNED = Architecture(
     position="learned", mlp="gelu", mlp_input_bias=True, mlp_output_bias=True, pad_id=0, embedding_norm=True,
     token_types=2, max_positions=16,
 )  # fmt: skip
+
+
+def scattered(architecture):
+    """Weights far from their initial values, so that biases matter and attention is not even."""
+    model = randomly_initialised(architecture, seed=5)
+    generator = torch.Generator().manual_seed(7)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.2)
+    return model

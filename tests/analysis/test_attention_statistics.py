@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from architectures import LEARNED, POST
+from architectures import LEARNED, POST, scattered
 from scipy.stats import norm
 
 from mints.analysis.attention_enrichment import enrichment_table
@@ -27,7 +27,6 @@ from mints.analysis.head_sums import (
 from mints.analysis.qk_alignment import alignment_table, permuted_r
 from mints.analysis.token_roles import TokenRoles, part_of
 from mints.models.compute import resolve_compute
-from mints.models.encoder import randomly_initialised
 from mints.models.tokenizers import Encoding
 
 FP32 = resolve_compute("cpu", "fp32")
@@ -38,15 +37,6 @@ CLUSTERS = np.array([0, 1, 1, 2, 3, 4, 4])
 HEADS, MOTIFS = POST.n_layers * POST.n_heads, 4
 SLOPES = np.array([2**-2, 2**-4, 2**-6, 2**-8, 2**-1, 2**-3])
 close = {"rtol": 1e-5, "atol": 1e-6}
-
-
-def scattered(architecture):
-    model = randomly_initialised(architecture, seed=5)
-    generator = torch.Generator().manual_seed(7)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.2)
-    return model
 
 
 def random_roles(rng):

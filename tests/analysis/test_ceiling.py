@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from architectures import POST, PRE
+from architectures import POST, PRE, scattered
 from scipy.stats import t
 from sklearn.linear_model import Ridge
 
@@ -19,7 +19,6 @@ from mints.analysis.ceiling import (
     ridge,
 )
 from mints.models.compute import resolve_compute
-from mints.models.encoder import randomly_initialised
 from mints.models.tokenizers import Encoding
 
 FP32 = resolve_compute("cpu", "fp32")
@@ -73,15 +72,6 @@ def test_three_folds_are_the_fewest():
 
 
 # From a model, against scikit-learn
-
-
-def scattered(architecture):
-    model = randomly_initialised(architecture, seed=5)
-    generator = torch.Generator().manual_seed(7)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.2)
-    return model
 
 
 def random_encodings(rng, count):

@@ -3,12 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from architectures import LEARNED, POST, PRE
+from architectures import LEARNED, POST, PRE, scattered
 
 from mints.models.attention_reading import position_only, read_attention
 from mints.models.batching import batches, pad
 from mints.models.compute import resolve_compute
-from mints.models.encoder import randomly_initialised
 from mints.models.tokenizers import Encoding
 
 FP32 = resolve_compute("cpu", "fp32")
@@ -20,16 +19,6 @@ SLOPES_OF_SIX = [2**-2, 2**-4, 2**-6, 2**-8, 2**-1, 2**-3]
 @pytest.fixture(params=[POST, PRE, LEARNED], ids=["alibi", "rotary", "learned"])
 def encoder(request):
     return scattered(request.param)
-
-
-def scattered(architecture):
-    """Weights far from their initial values, so that biases matter and attention is not even."""
-    model = randomly_initialised(architecture, seed=5)
-    generator = torch.Generator().manual_seed(7)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.2)
-    return model
 
 
 def encodings(lengths=LENGTHS):

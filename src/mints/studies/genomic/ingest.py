@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 
-from mints.config import Config, Location, Task
+from mints.config import Config, Task
 from mints.data.composition import gc_content
 from mints.data.intervals import check_against, read_intervals
 from mints.data.peaks import matched_negatives, peak_windows
 from mints.data.sequences import Genome, ReadCounts
 from mints.data.signal import mean_signal
-from mints.data.sources import fetch
 from mints.data.splits import assign_clusters, carve_validation, drop_leaked
 from mints.data.tasks import read_task_table
 from mints.errors import MintsError, UsageError
+from mints.locations import here
 from mints.pipeline.run import Run
 
 SPLITS = ("train", "validation", "test")
@@ -53,7 +51,7 @@ def _labelled_table(run: Run, task: Task) -> pd.DataFrame:
     given = {"train": task.train, "validation": task.validation, "test": task.test}
     counts = ReadCounts()
     parts = [
-        read_task_table(_here(location), task.positive_labels, task.negative_labels, counts).assign(split=split)
+        read_task_table(here(location), task.positive_labels, task.negative_labels, counts).assign(split=split)
         for split, location in given.items()
         if location is not None
     ]
@@ -68,8 +66,8 @@ def _peak_table(run: Run, task: Task, rng: np.random.Generator) -> pd.DataFrame:
     """Windows on the task's peaks and GC-matched windows away from them, split by chromosome."""
     if task.peaks is None or run.config.genome is None:
         raise UsageError(f"task {task.name} has peaks and needs a genome: give --genome")
-    genome = Genome.open(_here(run.config.genome))
-    path = _here(task.peaks)
+    genome = Genome.open(here(run.config.genome))
+    path = here(task.peaks)
     peaks = read_intervals(path)
     check_against(peaks, genome, path)
     windows = peak_windows(peaks, genome, task.window)
@@ -85,7 +83,7 @@ def _peak_table(run: Run, task: Task, rng: np.random.Generator) -> pd.DataFrame:
     table["name"] = [f"{chromosome}:{start}-{end}|{label}" for chromosome, start, end, label in places]
     table["strand"] = None
     if run.config.signal is not None:
-        table["signal"] = mean_signal(_here(run.config.signal), table)
+        table["signal"] = mean_signal(here(run.config.signal), table)
     return table.assign(split="train").astype({"start": "Int64", "end": "Int64"})
 
 
@@ -158,7 +156,3 @@ def summary_rows(name: str, table: pd.DataFrame) -> list[dict[str, object]]:
             }
         )
     return rows
-
-
-def _here(location: Location) -> Path:
-    return fetch(location)

@@ -22,6 +22,7 @@ from mints.studies.genomic.steps.simulate_genome import FILES
         "max_probe_test",
         "seed",
     ],
+    opens=["tasks", "genome", "signal"],
     aliases=[
         "write_config",
         "ingest_hf_downstream",

@@ -281,4 +281,5 @@ class Pipeline:
 def _take_account(record: StepRecord, run: Run, started: float) -> None:
     record.seconds = time.monotonic() - started
     record.peak_memory_bytes = environment.peak_memory_bytes()
+    run.close_accounts()
     record.warnings, record.facts = run.warnings, run.facts

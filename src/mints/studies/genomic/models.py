@@ -34,6 +34,8 @@ def open_model(run: Run) -> OpenModel:
     run.fact("model_weights_sha256", loaded.weights_sha256)
     run.fact("device", compute.device.type)
     run.fact("precision", compute.precision)
+    compute.work.warn = run.warn
+    run.account("model_work", compute.work.facts)
     return OpenModel(loaded.encoder.to(compute.device), loaded.tokenizer, compute)
 
 

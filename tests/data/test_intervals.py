@@ -4,8 +4,8 @@ import gzip
 
 import pytest
 
+from mints.data.genome import Genome
 from mints.data.intervals import check_against, read_intervals
-from mints.data.sequences import Genome
 from mints.errors import MintsError
 
 
@@ -98,7 +98,7 @@ def test_a_bad_file_is_one_clear_line(write, tmp_path):
 
 def test_intervals_are_held_against_the_genome(write, tmp_path):
     (tmp_path / "genome.fa").write_text(">chr1\n" + "ACGT" * 25 + "\n")
-    genome = Genome.open(tmp_path / "genome.fa")
+    genome = Genome.open(tmp_path / "genome.fa", tmp_path / "genomes")
     path = write("chr1\t0\t100\n")
     check_against(read_intervals(path), genome, path)
     path = write("chr1\t0\t100\nchr1\t90\t101\n")

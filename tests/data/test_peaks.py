@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from mints.data.composition import gc_content
+from mints.data.genome import Genome
 from mints.data.peaks import CALIPER, matched_negatives, peak_windows
-from mints.data.sequences import Genome
 from mints.errors import MintsError
 
 WIDTH = 50
@@ -31,7 +31,7 @@ def genome(tmp_path):
         texts.append(f">{name}\n{''.join(letters)}\n")
     path = tmp_path / "genome.fa"
     path.write_text("".join(texts))
-    return Genome.open(path)
+    return Genome.open(path, tmp_path / "genomes")
 
 
 def test_windows_are_centred_on_the_summit_else_on_the_middle(genome):
@@ -102,7 +102,7 @@ def test_the_same_generator_draws_the_same_matches(genome, some_peaks):
 def test_a_window_unlike_everything_else_stays_without_a_match(tmp_path):
     path = tmp_path / "genome.fa"
     path.write_text(">chr1\n" + "A" * 500 + "G" * 50 + "A" * 500 + "\n")
-    genome = Genome.open(path)
+    genome = Genome.open(path, tmp_path / "genomes")
     asked = peaks(("chr1", 500, 550, 525), ("chr1", 100, 150, 125))
     windows = peak_windows(asked, genome, WIDTH).table
     assert len(matched_negatives(windows, genome, asked, np.random.default_rng(0))) == 1
@@ -113,7 +113,7 @@ def test_a_window_unlike_everything_else_stays_without_a_match(tmp_path):
 def test_matches_find_room_between_one_another_where_it_is_narrow(tmp_path):
     path = tmp_path / "genome.fa"
     path.write_text(">chr1\n" + "ACGT" * 100 + "N" * 400 + "\n")
-    genome = Genome.open(path)
+    genome = Genome.open(path, tmp_path / "genomes")
     asked = peaks(*[("chr1", start, start + 50, start + 25) for start in (0, 50, 100)])
     windows = peak_windows(asked, genome, WIDTH).table
     for seed in range(5):
@@ -126,7 +126,7 @@ def test_matches_find_room_between_one_another_where_it_is_narrow(tmp_path):
 def test_a_chromosome_as_long_as_a_window_has_no_other_place(tmp_path):
     path = tmp_path / "genome.fa"
     path.write_text(">chr1\n" + "ACGTA" * 10 + "\n")
-    genome = Genome.open(path)
+    genome = Genome.open(path, tmp_path / "genomes")
     asked = peaks(("chr1", 0, 50, 25))
     windows = peak_windows(asked, genome, WIDTH).table
     assert len(windows) == 1

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from mints.data.composition import gc_content
-from mints.data.sequences import Genome
+from mints.data.genome import Genome
 from mints.errors import MintsError
 
 CALIPER = 0.02

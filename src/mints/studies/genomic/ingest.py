@@ -9,9 +9,10 @@ import pandas as pd
 
 from mints.config import Config, Location, Task
 from mints.data.composition import gc_content
+from mints.data.genome import Genome
 from mints.data.intervals import check_against, read_intervals
 from mints.data.peaks import matched_negatives, peak_windows
-from mints.data.sequences import Genome, ReadCounts
+from mints.data.sequences import ReadCounts
 from mints.data.signal import mean_signal
 from mints.data.sources import fetch
 from mints.data.splits import assign_clusters, carve_validation, drop_leaked

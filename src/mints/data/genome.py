@@ -22,7 +22,7 @@ from filelock import FileLock
 from jaxtyping import UInt8
 from numpy import ndarray
 
-from mints.data.sequences import BASES, FastaPiece, ReadCounts, encode, fasta_pieces, record_of
+from mints.data.sequences import BASES, FastaPiece, ReadCounts, encode, fasta_pieces, file_sha256, record_of
 from mints.data.tracking import Track, untracked
 from mints.errors import MintsError
 from mints.pipeline.artifacts import read_json, write_json, written_atomically
@@ -72,7 +72,7 @@ class Genome:
         and where the copy cannot be kept.
         """
         path = Path(path)
-        sha256 = _sha256(path)
+        sha256 = file_sha256(path)
         copy = cache / f"{sha256[:32]}.bases"
         try:
             cache.mkdir(parents=True, exist_ok=True)
@@ -102,16 +102,6 @@ class Genome:
             hint = f"; it has {close[0]}: are the names of the same assembly?" if close else ""
             raise MintsError(f"chromosome {chromosome} is not in {self.path}{hint}")
         return self.lengths[chromosome]
-
-
-def _sha256(path: Path) -> str:
-    try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except FileNotFoundError:
-        raise MintsError(f"{path} does not exist") from None
-    except OSError as error:
-        raise MintsError(f"{path} cannot be read: {error}") from None
 
 
 def _note_of(copy: Path) -> Path:

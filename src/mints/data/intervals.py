@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyBigWig
-from jaxtyping import Bool, Int
+from jaxtyping import Int
 from numpy import ndarray
 
 from mints.data.genome import Genome
@@ -63,14 +63,14 @@ def read_blacklist(path: Path, genome: Genome) -> pd.DataFrame:
     return here
 
 
-def overlaps(
+def count_overlaps(
     starts: Int[ndarray, "query"], ends: Int[ndarray, "query"], intervals: pd.DataFrame
-) -> Bool[ndarray, "query"]:
-    """Whether each [start, end) shares a base with any interval (columns start, end); all on one chromosome."""
+) -> Int[ndarray, "query"]:
+    """How many intervals (columns start, end) share a base with each [start, end); all on one chromosome."""
     begin = np.sort(intervals["start"].to_numpy(int))
     finish = np.sort(intervals["end"].to_numpy(int))
-    # More intervals have begun before the query's end than have ended by its start.
-    return np.searchsorted(begin, ends, "left") > np.searchsorted(finish, starts, "right")
+    # Those that have begun before the query's end, less those that have ended by its start.
+    return np.searchsorted(begin, ends, "left") - np.searchsorted(finish, starts, "right")
 
 
 def check_against(intervals: pd.DataFrame, genome: Genome, path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import zlib
 from collections import Counter
 from collections.abc import Iterator
@@ -54,6 +55,9 @@ class ReadCounts:
     bases: int = 0
     other_labels: int = 0
     """Rows of a task table that were left out because the task does not use their label."""
+
+    other_tasks: int = 0
+    """Rows of a task table that belong to other tasks."""
 
     replaced: Counter[str] = field(default_factory=Counter)
     """IUPAC letters that became N, and U that became T, with their numbers."""
@@ -184,3 +188,14 @@ def open_maybe_gzip(path: Path) -> BinaryIO | gzip.GzipFile:
     if path.suffix == ".gz" and not packed and path.stat().st_size:
         raise MintsError(f"{path} ends in .gz and is not gzip")
     return gzip.open(path, "rb") if packed else path.open("rb")
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's content, hexadecimal. Raises MintsError for a file that cannot be read."""
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise MintsError(f"{path} does not exist") from None
+    except OSError as error:
+        raise MintsError(f"{path} cannot be read: {error}") from None

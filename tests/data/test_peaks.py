@@ -77,7 +77,7 @@ def blacklist(*rows):
 def test_peaks_on_the_blacklist_are_left_out_by_window_or_by_peak_and_those_beside_it_stay(genome):
     asked = peaks(
         ("chr1", 1000, 1100, 1050),  # window 1025-1075: touches the interval before it, shares nothing
-        ("chr1", 2000, 2100, 2050),  # window 2025-2075: its last base is listed
+        ("chr1", 2040, 2060, 2050),  # window 2025-2075: its last base is listed, its peak is not
         ("chr1", 3000, 3100, 3010),  # window 2985-3035: not listed, its peak is
         ("chr2", 1000, 1100, 1050),  # another chromosome
     )

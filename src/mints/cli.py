@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, CliSettingsSource, SettingsConfigDict, SettingsError
@@ -21,9 +22,14 @@ from mints.config import Config
 from mints.configuration_files import read_profile
 from mints.errors import MintsError, UsageError
 
+if TYPE_CHECKING:
+    from mints.pipeline.step import Step
+
 EPILOG = """examples:
   python main.py --profile embedded                    offline demo on a simulated genome, minutes on two cores
   python main.py                                       the full reproduction (downloads models and data)
+  python main.py --fetch-only                          bring all of that here, for a machine without network
+  python main.py --mirror /shared/downloads --offline  the same reproduction from there
   python main.py --from-step probe_controls            go on from a named step
   python main.py --train my_train.csv --test my_test.csv --model ./checkpoint --results results/mine
   python main.py --peaks my.bed.gz --genome my.fa --model ./checkpoint --results results/mine
@@ -63,6 +69,15 @@ class CommandLine(Config, BaseSettings):
 
     pretrain: bool = False
     """Pretrain a small model by the profile's recipe instead of analysing one."""
+
+    mirror: str | None = None
+    """Folder or address from which files are taken first: a copy of a data/downloads that --fetch-only filled."""
+
+    offline: bool = False
+    """Ask for nothing over the network; what is missing is listed before anything starts."""
+
+    fetch_only: bool = False
+    """Bring every model and file of the configuration to data/downloads, and end."""
 
     list_steps: bool = False
     """List the steps and end."""
@@ -114,7 +129,8 @@ def _main(arguments: list[str]) -> int:
         return 0
     from mints.studies.genomic.study import open_pipeline
 
-    pipeline = open_pipeline(command.analysis_config(), pretraining=command.pretrain, quiet=command.quiet)
+    config = command.analysis_config()
+    pipeline = open_pipeline(config, pretraining=command.pretrain, quiet=command.quiet)
     only = "probe_controls" if command.only_probe_controls else command.only_step
     if command.list_steps:
         presentation.show_steps(pipeline.steps, as_json=command.as_json)
@@ -123,10 +139,37 @@ def _main(arguments: list[str]) -> int:
     elif command.dry_run:
         decisions = pipeline.plan(command.from_step, only, command.overwrite)
         presentation.show_plan(decisions, as_json=command.as_json)
+    elif command.fetch_only:
+        presentation.show_sources(_gather(command, config, pipeline.steps, arguments), as_json=command.as_json)
     else:
-        summary = pipeline.run(command.from_step, only, command.overwrite)
+        running = [d.step for d in pipeline.plan(command.from_step, only, command.overwrite) if d.runs]
+        sources = _gather(command, config, running, arguments)
+        summary = pipeline.run(command.from_step, only, command.overwrite, sources=sources)
         presentation.show_results(summary.as_json(), command.results, as_json=command.as_json)
     return 0
+
+
+def _gather(
+    command: CommandLine, config: Config, steps: Sequence[Step], arguments: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Bring what the steps open to this machine; returns where it came from, for the manifest."""
+    from mints.data.sources import Shelf
+    from mints.pipeline.progress import Reporter
+    from mints.studies.genomic.gather import gather, sources_record
+
+    shelf = Shelf(mirror=command.mirror, offline=command.offline)
+    elsewhere = shlex.join(["python", "main.py", *_without_shelf(arguments)])
+    gather(config, steps, shelf, Reporter(quiet=command.quiet), elsewhere)
+    return sources_record(config, steps, shelf)
+
+
+def _without_shelf(arguments: Sequence[str]) -> list[str]:
+    """The command line without the flags that say where files may come from."""
+    first = _Parser(add_help=False, allow_abbrev=False)
+    first.add_argument("--mirror")
+    for flag in ("--offline", "--fetch-only"):
+        first.add_argument(flag, action="store_true")
+    return first.parse_known_args(arguments)[1]
 
 
 def read_command_line(arguments: list[str]) -> CommandLine:
@@ -137,8 +180,9 @@ def read_command_line(arguments: list[str]) -> CommandLine:
     first = _Parser(add_help=False, allow_abbrev=False)
     first.add_argument("--profile")
     first.add_argument("--config", type=Path)
+    first.add_argument("--model")
     known, _ = first.parse_known_args(arguments)
-    values = read_profile(known.profile, known.config)
+    values = read_profile(known.profile, known.config, known.model)
     parser = _Parser(prog="main.py", epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
     source: CliSettingsSource[_Parser] = CliSettingsSource(CommandLine, root_parser=parser)
     try:

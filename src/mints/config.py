@@ -19,6 +19,8 @@ from pydantic import (
     model_validator,
 )
 
+from mints.locations import CACHE, hub_folder, is_hub_id
+
 RESULTS_PLACEHOLDER = "{results}"
 """In a profile's paths: the run's own results folder, where the simulated sources lie."""
 
@@ -124,14 +126,20 @@ class MotifQuestion(Section):
     motif: str | None = None
     """JASPAR id; its sites are found by scanning. None for a site that stands at a known place."""
 
-    anchor: NonNegativeInt | None = None
-    """Without a JASPAR id: first base of the site in every positive sequence; its matrix is estimated from them."""
+    anchor: NonNegativeInt | Literal["conserved"] | None = None
+    """Without a JASPAR id: first base of the site in every positive sequence, or `conserved`: where they agree most.
+
+    The site's matrix is estimated from the training positives.
+    """
 
     width: PositiveInt = 9
     """Bases of an anchored site."""
 
     core: tuple[NonNegativeInt, PositiveInt] | None = None
-    """Half-open offsets in an anchored site whose letters a counterfactual changes first (GT of a donor)."""
+    """Half-open offsets in an anchored site whose letters a counterfactual changes first (GT of a donor).
+
+    Of a conserved site, by default, its two most conserved neighbours.
+    """
 
     edit: tuple[str, str] | None = None
     """A fixed edit, motif and replacement, that is made beside the boundary-preserving one, for comparison."""
@@ -233,7 +241,10 @@ class Config(Section):
     """Checkpoint folder, hub id, or a shipped checkpoint (mints:NAME)."""
 
     model_revision: str | None = None
-    """Revision of a hub id."""
+    """Revision of a hub id: a commit, so that the results can be repeated."""
+
+    model_sha256: dict[str, str] = {}
+    """SHA-256 of a hub id's files, by file name; the other files are checked by what the hub states of them."""
 
     family: Literal["auto", "dnabert2", "nucleotide_transformer", "esm2", "bert"] = "auto"
     """Checkpoint family; auto recognises it by its tensors."""
@@ -374,6 +385,8 @@ class Config(Section):
     def model_files(self) -> Path | None:
         """Folder of a checkpoint on this machine: its content is part of what a result is made from."""
         folder = shipped_checkpoint(self.model) or Path(self.model)
+        if is_hub_id(self.model):
+            folder = CACHE / hub_folder("models", self.model, self.model_revision or "main")
         return folder if folder.is_dir() else None
 
     @model_validator(mode="before")

@@ -12,18 +12,20 @@ from mints.config import RESULTS_PLACEHOLDER, Config
 from mints.errors import MintsError, UsageError
 
 
-def read_profile(profile: str | None, config: Path | None) -> dict[str, Any]:
-    """Values of a shipped profile or a user's TOML file, with what it extends underneath.
+def read_profile(profile: str | None, config: Path | None, model: str | None = None) -> dict[str, Any]:
+    """Values of a shipped profile or a user's TOML file, with what it extends underneath, and another model on top.
 
     A file's paths are meant relative to the file. Raises UsageError for a profile that does not exist and MintsError
     for a file that cannot be read.
     """
     if config is None:
-        return _shipped(profile or Config.model_fields["profile"].default)
-    values = _parse(config, _read_text(config))
-    own = {"profile": config.stem} | _relative_to(config.parent, values)
-    base = own.pop("extends", profile)
-    return _merge(_shipped(base), own) if base else own
+        values = _shipped(profile or Config.model_fields["profile"].default)
+    else:
+        own = _parse(config, _read_text(config))
+        own = {"profile": config.stem} | _relative_to(config.parent, own)
+        base = own.pop("extends", profile)
+        values = _merge(_shipped(base), own) if base else own
+    return _merge(values, {"model": model}) if model else values
 
 
 def _shipped(name: str) -> dict[str, Any]:
@@ -77,11 +79,19 @@ def _relative_to(folder: Path, values: Any, field: str = "") -> Any:
     return os.path.normpath(folder / values)
 
 
+OF_ONE_ANOTHER = {"tasks": ("motif_questions",), "model": ("model_revision", "model_sha256", "family")}
+"""Field → fields that mean nothing once it has another value."""
+
+
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """`over` on top of `base`, section by section; lists are replaced whole, and other tasks need other questions."""
+    """`over` on top of `base`, section by section; lists are replaced whole.
+
+    Other tasks need other questions, and another model has another revision and other hashes.
+    """
     merged = dict(base)
-    if "tasks" in over:
-        merged.pop("motif_questions", None)
+    for replaced, without in OF_ONE_ANOTHER.items():
+        if replaced in over:
+            merged = {key: value for key, value in merged.items() if key not in without}
     for key, value in over.items():
         both = isinstance(value, dict) and isinstance(merged.get(key), dict)
         merged[key] = _merge(merged[key], value) if both else value

@@ -65,6 +65,27 @@ def show_plan(decisions: Sequence[Decision], *, as_json: bool) -> None:
     )
 
 
+def show_sources(sources: Sequence[dict[str, Any]], *, as_json: bool) -> None:
+    """What a configuration takes from elsewhere, and where it lies now."""
+    if as_json:
+        _print_json(sources)
+        return
+    rows = [
+        (
+            row["purpose"],
+            row["location"],
+            f"{row['bytes'] / 1e6:.1f} MB",
+            row["hash"].partition(":")[2][:12],
+            row["path"],
+        )
+        for row in sources
+    ]
+    if rows:
+        _print_table(("for", "from", "size", "hash", "kept as"), rows)
+    else:
+        sys.stdout.write("nothing of this configuration comes from elsewhere\n")
+
+
 def show_results(summary: dict[str, Any], results: Path, *, as_json: bool) -> None:
     """The account of a run; for people, its conclusions and where the rest lies."""
     if as_json:

@@ -9,8 +9,9 @@ import pytest
 from http_server import Answer, serving
 
 from mints.data import download as module
-from mints.data.download import ATTEMPTS, Digest, UnreachableError
+from mints.data.download import ATTEMPTS, UnreachableError
 from mints.errors import MintsError
+from mints.locations import Digest
 
 CONTENT = np.random.default_rng(0).bytes(100_000)
 DIGEST = Digest("sha256", hashlib.sha256(CONTENT).hexdigest())
@@ -30,6 +31,7 @@ def target(tmp_path):
     [
         ("sha256", hashlib.sha256(CONTENT).hexdigest()),
         ("md5", hashlib.md5(CONTENT).hexdigest().upper()),
+        ("git-sha1", hashlib.sha1(b"blob 100000\0" + CONTENT).hexdigest()),
     ],
 )
 def test_a_file_is_checked_by_the_hash_that_is_known_of_it(target, algorithm, expected):
@@ -144,3 +146,19 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(MintsError, match=r"cannot keep .* in .*file"):
         download(NOWHERE, tmp_path / "file" / "a.fa", DIGEST)
+
+
+def test_each_megabyte_of_a_download_is_told_of_once(target):
+    content = CONTENT * 40
+    told = []
+
+    def track(megabytes, total):
+        told.append(total)
+        for megabyte in megabytes:
+            told.append(megabyte)
+            yield megabyte
+
+    with serving(lambda request: Answer(content=content)) as server:
+        digest = Digest("sha256", hashlib.sha256(content).hexdigest())
+        download(f"{server.address}/a.fa", target, digest, track=track)
+    assert told == [3, 0, 1, 2]

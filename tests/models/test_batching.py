@@ -4,13 +4,18 @@ import numpy as np
 import pytest
 import torch
 from architectures import POST
+from patching_pairs import WINDOWS, make_pairs, scattered
 
+from mints.analysis.ceiling import cross_products
+from mints.analysis.patching import ProbeLogit
+from mints.analysis.patching_sweep import sweep_pairs
 from mints.errors import MintsError
 from mints.models.activations import mean_residuals
 from mints.models.batching import batches, length_buckets
 from mints.models.compute import Compute
 from mints.models.encoder import randomly_initialised
 from mints.models.tokenizers import Encoding
+from mints.models.work import Work
 
 CPU = Compute(torch.device("cpu"), "fp32")
 
@@ -83,9 +88,15 @@ def test_out_of_memory_halves_the_batch_and_gives_the_same_vectors():
 
     encoder.blocks[0].register_forward_pre_hook(refuse_large)
     said: list[str] = []
-    pooled = mean_residuals(encoder, items, [0], CPU, tokens_per_batch=2048, warn=said.append)
+    compute = Compute(torch.device("cpu"), "fp32", Work(warn=said.append))
+    pooled = mean_residuals(encoder, items, [0], compute, tokens_per_batch=2048)
     assert pooled == pytest.approx(expected, abs=2e-6)
-    assert said[0] == "out of memory with 2048 tokens at a time: going on with 1024"
+    assert said == [
+        "out of memory with 2048 tokens at a time: going on with 1024",
+        "out of memory with 1024 tokens at a time: going on with 512",
+        "out of memory with 512 tokens at a time: going on with 256",
+    ]
+    assert compute.work.facts()["tokens_per_batch_after_out_of_memory"] == 256
 
 
 def test_out_of_memory_at_the_smallest_batch_is_told_in_one_line():
@@ -97,3 +108,51 @@ def test_out_of_memory_at_the_smallest_batch_is_told_in_one_line():
     encoder.blocks[0].register_forward_pre_hook(refuse)
     with pytest.raises(MintsError, match="too little memory for 256 tokens at a time"):
         mean_residuals(encoder, encodings([100] * 4), [0], CPU, tokens_per_batch=256)
+
+
+@pytest.fixture
+def crowded(monkeypatch):
+    """A model on a device whose memory holds two sequences at a time, however short they are."""
+    monkeypatch.setattr("mints.models.compute.SMALLEST_BATCH", 1)
+    encoder = scattered(POST)
+
+    def refuse_large(_, arguments):
+        if arguments[0].shape[0] > 2:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes")
+
+    encoder.blocks[0].register_forward_pre_hook(refuse_large)
+    return encoder
+
+
+def test_patching_goes_on_in_smaller_batches_with_the_same_figures(crowded):
+    pairs = make_pairs(np.random.default_rng(3))
+    readout = ProbeLogit(1, torch.randn(24, generator=torch.Generator().manual_seed(1)), 0.0)
+    expected = sweep_pairs(scattered(POST), pairs, readout, CPU, WINDOWS, tokens_per_batch=2048)
+    compute = Compute(torch.device("cpu"), "fp32")
+    found = sweep_pairs(crowded, pairs, readout, compute, WINDOWS, tokens_per_batch=2048)
+    assert compute.work.smallest_batch == 16
+    for one, other in zip(
+        (expected.denoising.heads, expected.windows), (found.denoising.heads, found.windows), strict=True
+    ):
+        assert other == pytest.approx(one, abs=1e-5)
+
+
+def test_cross_products_count_no_batch_twice_when_memory_ran_out(crowded):
+    items = encodings([9, 8, 7, 5, 5])
+    bits = [np.arange(n, dtype=np.float32) ** 2 for n in (9, 8, 7, 5, 5)]
+    expected = cross_products(scattered(POST), items, bits, CPU, 2048)
+    found = cross_products(crowded, items, bits, Compute(torch.device("cpu"), "fp32"), 2048)
+    assert found.n == expected.n
+    for one, other in zip(expected[:4], found[:4], strict=True):
+        assert other == pytest.approx(one, rel=1e-4, abs=1e-5)
+
+
+def test_another_failure_is_not_taken_for_a_lack_of_memory():
+    encoder = randomly_initialised(POST, seed=0)
+
+    def fail(*_):
+        raise RuntimeError("shapes do not fit")
+
+    encoder.blocks[0].register_forward_pre_hook(fail)
+    with pytest.raises(RuntimeError, match="shapes do not fit"):
+        mean_residuals(encoder, encodings([5]), [0], CPU)

@@ -2,9 +2,6 @@
 
 import json
 import pickle
-import threading
-from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -15,7 +12,7 @@ from mints.errors import MintsError
 from mints.models.checkpoint import load_model, read_tensors, save_model, weight_files
 from mints.models.encoder import randomly_initialised
 from mints.models.families import FAMILIES
-from mints.models.hub import locate_checkpoint
+from mints.models.hub import checkpoint_files, locate_checkpoint
 from mints.models.tokenizers import FixedKmerTokenizer, train_bpe
 
 
@@ -152,89 +149,21 @@ def test_unknown_shipped_checkpoints_are_named_with_what_there_is():
         locate_checkpoint("mints:nothing")
 
 
-class Hub(BaseHTTPRequestHandler):
-    """The part of the hub's interface that a download uses, serving one folder."""
-
-    def __init__(self, *args, folder: Path, requested: list[str], **kwargs) -> None:
-        self.folder, self.requested = folder, requested
-        super().__init__(*args, **kwargs)
-
-    def do_GET(self) -> None:
-        self.requested.append(self.path)
-        commit = "a" * 40
-        if self.path.startswith("/api/models/team/model/tree/"):
-            sizes = {path.name: path.stat().st_size for path in sorted(self.folder.iterdir())}
-            tree = [{"type": "file", "path": name, "size": size, "oid": name} for name, size in sizes.items()]
-            self._answer(json.dumps(tree).encode())
-        elif self.path.startswith("/api/models/team/model"):
-            files = [{"rfilename": path.name} for path in sorted(self.folder.iterdir())]
-            self._answer(json.dumps({"id": "team/model", "sha": commit, "siblings": files}).encode())
-        elif self.path.startswith("/team/model/resolve/"):
-            self._answer((self.folder / self.path.rsplit("/", 1)[1]).read_bytes(), commit)
-        else:
-            self.send_error(404)
-
-    do_HEAD = do_GET  # noqa: N815
-
-    def _answer(self, body: bytes, commit: str | None = None) -> None:
-        self.send_response(200)
-        if commit:
-            self.send_header("X-Repo-Commit", commit)
-            self.send_header("ETag", f'"{len(body)}"')
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(body)
-
-    def log_message(self, *_) -> None:
-        pass
+def test_of_a_repository_a_checkpoint_needs_settings_and_one_kind_of_weights_and_never_code():
+    settings = ["config.json", "special_tokens_map.json", "tokenizer_config.json", "vocab.txt"]
+    rest = ["README.md", "modeling_esm.py", "jax_model/weights.npz", "onnx/model.safetensors", "tf_model.h5"]
+    assert checkpoint_files([*rest, *settings, "model.safetensors", "pytorch_model.bin"]) == [
+        "model.safetensors",
+        *settings,
+    ]
+    shards = ["pytorch_model-00001-of-00002.bin", "pytorch_model-00002-of-00002.bin", "pytorch_model.bin.index.json"]
+    assert checkpoint_files([*rest, "config.json", *shards]) == [*shards, "config.json"]
+    assert checkpoint_files(["data.csv", "train.py"]) == []
 
 
-@pytest.fixture
-def hub(checkpoint, tmp_path, monkeypatch):
-    """A hub on the loopback interface that offers the checkpoint with a Python file and a pickle beside it."""
-    served = tmp_path / "served"
-    served.mkdir()
-    for path in checkpoint[0].iterdir():
-        (served / path.name).write_bytes(path.read_bytes())
-    (served / "modeling.py").write_text("raise SystemExit")
-    (served / "pytorch_model.bin").write_bytes(b"not wanted")
-    requested: list[str] = []
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Hub, folder=served, requested=requested))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    address = f"http://127.0.0.1:{server.server_port}"
-    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", address)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
-    monkeypatch.setattr(
-        "huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", address + "/{repo_id}/resolve/{revision}/{filename}"
-    )
-    yield server, requested
-    server.shutdown()
-
-
-def test_a_hub_download_takes_tensors_and_settings_and_never_code_or_needless_pickles(hub, checkpoint):
-    server, requested = hub
-    folder = locate_checkpoint("team/model")
-    names = {path.name for path in folder.iterdir()}
-    assert "model.safetensors" in names
-    assert not names & {"modeling.py", "pytorch_model.bin"}
-    assert not any("modeling.py" in path or "pytorch_model" in path for path in requested)
-    assert (folder / "model.safetensors").read_bytes() == (checkpoint[0] / "model.safetensors").read_bytes()
-
-
-def test_without_a_network_an_earlier_download_serves_and_otherwise_the_error_is_one_clear_line(hub):
-    server, _ = hub
-    folder = locate_checkpoint("team/model")
-    server.shutdown()
-    server.server_close()
-    assert locate_checkpoint("team/model") == folder
-    with pytest.raises(
-        MintsError, match=r"checkpoint team/other at revision abc cannot be had from the hub"
-    ) as failure:
-        locate_checkpoint("team/other", "abc")
-    assert "\n" not in str(failure.value)
-    assert "--model" in str(failure.value)
+def test_a_folder_that_is_not_there_is_one_clear_line():
+    with pytest.raises(MintsError, match=r"^checkpoint folder ./nowhere does not exist$"):
+        load_model("./nowhere")
 
 
 def test_fixed_kmer_checkpoints_round_trip(tmp_path):

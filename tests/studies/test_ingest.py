@@ -78,7 +78,7 @@ def test_parquet_with_several_tasks_and_fasta_with_one_give_the_same_splits(fold
     assert cards["splice_site_donor"]["left_out"]["of_another_task"] == 120
     assert cards["donors_fna"]["left_out"]["of_another_task"] == 0
     digest = hashlib.sha256((folder / "test.parquet").read_bytes()).hexdigest()
-    assert cards["splice_site_donor"]["sources"][1] == {"use": "test", "location": "test.parquet", "sha256": digest}
+    assert cards["splice_site_donor"]["sources"][1] == {"use": "test", "file": "test.parquet", "sha256": digest}
 
 
 def test_the_card_counts_twins_before_and_after_they_are_dropped_and_what_the_caps_leave_out(folder, published):

@@ -13,7 +13,7 @@ from numpy import ndarray
 from mints.analysis.head_sums import HeadSums, Moments, PermutedSums, Received, map_leaves
 from mints.analysis.token_roles import TokenRoles
 from mints.models.attention_reading import AttentionReading, PositionOnly, position_only, read_attention
-from mints.models.batching import Batch, batches
+from mints.models.batching import Batch, in_batches, pad, token_counts
 from mints.models.compute import Compute
 from mints.models.encoder import Encoder
 from mints.models.tokenizers import Encoding
@@ -32,10 +32,12 @@ def sum_attention(
     """Run the model once over the sequences; rows are in their order, whatever the batches were."""
     alone = PositionCache(encoder)
     dense = _Dense(encodings, roles)
-    parts: list[tuple[Int[ndarray, "batch"], PassSums]] = []
-    for batch in batches(encodings, encoder.architecture.pad_id, tokens_per_batch):
-        reading = read_attention(encoder, batch, compute)
-        parts.append((batch.rows, _batch_sums(reading, alone.of(batch), dense.of(batch))))
+
+    def sum_batch(rows: Int[ndarray, "batch"]) -> PassSums:
+        batch = pad(encodings, rows, encoder.architecture.pad_id)
+        return _batch_sums(read_attention(encoder, batch, compute), alone.of(batch), dense.of(batch))
+
+    parts = list(in_batches(sum_batch, token_counts(encodings), tokens_per_batch, compute))
     order = np.argsort(np.concatenate([rows for rows, _ in parts]))
     rows = map_leaves(lambda *leaves: np.concatenate(leaves)[order], *(part.rows for _, part in parts))
     permuted = map_leaves(lambda *leaves: np.sum(leaves, axis=0), *(part.permuted for _, part in parts))

@@ -17,7 +17,7 @@ from numpy import ndarray
 from scipy.stats import t
 from torch import Tensor
 
-from mints.models.batching import batches
+from mints.models.batching import Batch, in_batches, pad, token_counts
 from mints.models.compute import Compute
 from mints.models.encoder import Encoder
 from mints.models.tokenizers import Encoding
@@ -61,30 +61,45 @@ def cross_products(
     tokens_per_batch: int,
 ) -> CrossProducts:
     """Run the model once over the sequences. bits: motif scores of each sequence's content tokens, −inf left out."""
-    n_layers, d_model = encoder.architecture.n_layers, encoder.architecture.d_model
-    xx = torch.zeros(n_layers, d_model, d_model, dtype=torch.float64)
-    xy = torch.zeros(n_layers, d_model, dtype=torch.float64)
-    total = torch.zeros(n_layers, d_model, dtype=torch.float64)
-    yy, n = 0.0, 0
-    sites = [attention_input(encoder, layer) for layer in range(n_layers)]
-    for batch in batches(encodings, encoder.architecture.pad_id, tokens_per_batch):
-        y = torch.zeros(batch.tokens.shape)
-        mask = torch.zeros(batch.tokens.shape, dtype=torch.bool)
-        for place, row in enumerate(batch.rows):
-            of_row = torch.from_numpy(np.asarray(bits[row], dtype=np.float32))
-            mask[place, batch.content[place]] = torch.isfinite(of_row)
-            y[place, batch.content[place]] = of_row.nan_to_num(neginf=0.0)
-        y = _centred(y[..., None], mask)
-        yy += float((y.double() ** 2).sum())
-        n += int(mask.sum())
-        with compute.inference():
-            cache = encoder.run(batch.tokens.to(compute.device), batch.real.to(compute.device), sites=sites).cache
-        for layer, site in enumerate(sites):
-            total[layer] += cache[site][mask.to(compute.device)].double().sum(0).cpu()
-            x = _centred(cache[site].float(), mask.to(compute.device)).flatten(0, 1)
-            xx[layer] += (x.T @ x).double().cpu()
-            xy[layer] += (x.T @ y.to(compute.device).flatten(0, 1))[:, 0].double().cpu()
-    return CrossProducts(xx.numpy(), xy.numpy(), yy, (total / max(1, n)).numpy(), n)
+
+    def sum_batch(rows: Int[ndarray, "batch"]) -> CrossProducts:
+        batch = pad(encodings, rows, encoder.architecture.pad_id)
+        return _batch_products(encoder, batch, [bits[row] for row in rows], compute)
+
+    whole: CrossProducts | None = None
+    for _, part in in_batches(sum_batch, token_counts(encodings), tokens_per_batch, compute):
+        whole = part if whole is None else _add(whole, part)
+    assert whole is not None
+    return whole
+
+
+def _batch_products(
+    encoder: Encoder, batch: Batch, bits: Sequence[Float[ndarray, "token"]], compute: Compute
+) -> CrossProducts:
+    y, mask = torch.zeros(batch.tokens.shape), torch.zeros(batch.tokens.shape, dtype=torch.bool)
+    for place, of_row in enumerate(bits):
+        scores = torch.from_numpy(np.asarray(of_row, dtype=np.float32))
+        mask[place, batch.content[place]] = torch.isfinite(scores)
+        y[place, batch.content[place]] = scores.nan_to_num(neginf=0.0)
+    y = _centred(y[..., None], mask)
+    there, taking_part = y.to(compute.device).flatten(0, 1), mask.to(compute.device)
+    sites = [attention_input(encoder, layer) for layer in range(encoder.architecture.n_layers)]
+    xx, xy, total = [], [], []
+    with compute.inference():
+        cache = encoder.run(batch.tokens.to(compute.device), batch.real.to(compute.device), sites=sites).cache
+    for site in sites:
+        total.append(cache[site][taking_part].double().sum(0).cpu().numpy())
+        x = _centred(cache[site].float(), taking_part).flatten(0, 1)
+        xx.append((x.T @ x).double().cpu().numpy())
+        xy.append((x.T @ there)[:, 0].double().cpu().numpy())
+    n = int(mask.sum())
+    return CrossProducts(np.stack(xx), np.stack(xy), float((y.double() ** 2).sum()), np.stack(total) / max(1, n), n)
+
+
+def _add(one: CrossProducts, other: CrossProducts) -> CrossProducts:
+    n = one.n + other.n
+    mean = (one.mean * one.n + other.mean * other.n) / max(1, n)
+    return CrossProducts(one.xx + other.xx, one.xy + other.xy, one.yy + other.yy, mean, n)
 
 
 def _centred(values: Tensor, mask: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ from mints.analysis.patching import (
     sweep_components,
     sweep_heads,
 )
-from mints.models.batching import length_buckets, pad
+from mints.models.batching import in_batches, pad, token_counts
 from mints.models.compute import Compute
 from mints.models.encoder import Encoder
 from mints.models.tokenizers import Encoding
@@ -156,15 +156,15 @@ def _over_batches(
     for clean, *others in zip(pairs.clean, pairs.corrupted, pairs.control, strict=True):
         if not all(np.array_equal(clean.spans, other.spans) for other in others):
             raise ValueError("the token boundaries of a pair differ")
-    rows, parts = [], []
-    for chosen in length_buckets([len(encoding.ids) for encoding in pairs.clean], tokens_per_batch):
-        width = max(len(side[row].ids) for side in (pairs.clean, pairs.partner) for row in chosen)
-        batches = (_batch(side, chosen, encoder, width) for side in pairs[:5])
-        sides = Sides(*(record(encoder, batch, readout, compute) for batch in batches))
-        rows.append(chosen)
-        parts.append(sweep_batch(chosen, sides))
-    order = np.argsort(np.concatenate(rows))
-    return map_leaves(lambda *leaves: np.concatenate(leaves)[order], *parts)
+
+    def sweep_rows(rows: Int[ndarray, "pair"]) -> Tree:
+        width = max(len(side[row].ids) for side in (pairs.clean, pairs.partner) for row in rows)
+        batches = (_batch(side, rows, encoder, width) for side in pairs[:5])
+        return sweep_batch(rows, Sides(*(record(encoder, batch, readout, compute) for batch in batches)))
+
+    parts = list(in_batches(sweep_rows, token_counts(pairs.clean), tokens_per_batch, compute))
+    order = np.argsort(np.concatenate([rows for rows, _ in parts]))
+    return map_leaves(lambda *leaves: np.concatenate(leaves)[order], *(part for _, part in parts))
 
 
 def _denoise(

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO
 
 from filelock import FileLock
 
 from mints.errors import MintsError
+from mints.locations import Digest
 
 if TYPE_CHECKING:
     import httpx
@@ -26,22 +26,10 @@ TIMEOUT = 10
 """Seconds without an answer after which a connection counts as cut."""
 
 
-class Digest(NamedTuple):
-    """What a file's bytes must hash to."""
+MEGABYTE = 1 << 20
 
-    algorithm: str
-    """sha256 or md5."""
-
-    hexadecimal: str
-
-    def matches(self, path: Path) -> bool:
-        """Whether the file has this hash."""
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, self.algorithm).hexdigest() == self.hexadecimal.lower()
-
-    def __str__(self) -> str:
-        """As in messages."""
-        return f"{self.algorithm} {self.hexadecimal}"
+Track = Callable[[Iterable[int], int | None], Iterable[int]]
+"""Wraps the megabytes of a download, of which the total is known or not, to show progress."""
 
 
 class UnreachableError(MintsError):
@@ -66,6 +54,7 @@ def download(
     target: Path,
     digest: Digest,
     *,
+    track: Track = lambda megabytes, total: megabytes,
     patience: float = PATIENCE,
     timeout: float = TIMEOUT,
 ) -> Path:
@@ -85,11 +74,11 @@ def download(
                 return target
             resumed = size_of(partial) > 0
             with httpx.Client(follow_redirects=True, timeout=timeout) as client:
-                _collect(client, address, partial, patience)
+                _collect(client, address, partial, patience, track)
                 if resumed and not digest.matches(partial):
                     # What was left of an earlier attempt may be of other bytes: once more from the start.
                     partial.unlink()
-                    _collect(client, address, partial, patience)
+                    _collect(client, address, partial, patience, track)
             if not digest.matches(partial):
                 partial.unlink()
                 raise MintsError(f"{address} does not have the {digest}: it was changed, or damaged on the way")
@@ -99,13 +88,13 @@ def download(
     return target
 
 
-def _collect(client: httpx.Client, address: str, partial: Path, patience: float) -> None:
+def _collect(client: httpx.Client, address: str, partial: Path, patience: float, track: Track) -> None:
     """Bring the partial file to the size that the server names; an attempt that brought bytes costs nothing."""
     failures, at_first = 0, size_of(partial)
     while True:
         before = size_of(partial)
         try:
-            return _receive(client, address, partial, before)
+            return _receive(client, address, partial, before, track)
         except _CutError as cut:
             failures = 1 if size_of(partial) > before else failures + 1
             nobody_there = isinstance(cut, _RefusedError) and size_of(partial) <= at_first
@@ -119,15 +108,26 @@ def size_of(path: Path) -> int:
     return path.stat().st_size if path.is_file() else 0
 
 
-def _receive(client: httpx.Client, address: str, partial: Path, begun: int) -> None:
+def _receive(client: httpx.Client, address: str, partial: Path, begun: int, track: Track) -> None:
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={begun}-"} if begun else {})
     with _answer(client, address, headers) as response:
         if response.status_code == 416:  # nothing is left to send, or the file has become shorter: the hash will tell
             return
         going_on = response.status_code == 206 and begun > 0
+        size = response.headers.get("Content-Length", "")
+        total = int(size) // MEGABYTE if size.isdecimal() else None
         with partial.open("ab" if going_on else "wb") as stream:
-            for chunk in response.iter_raw():
-                stream.write(chunk)
+            for _ in track(_write(response, stream), total):
+                pass
+
+
+def _write(response: httpx.Response, stream: BinaryIO) -> Iterator[int]:
+    """Write what arrives, at once; yields the number of each megabyte that is complete."""
+    written = 0
+    for chunk in response.iter_raw():
+        stream.write(chunk)
+        before, written = written, written + len(chunk)
+        yield from range(before // MEGABYTE, written // MEGABYTE)
 
 
 @contextmanager

@@ -1,92 +1,195 @@
-"""Where a file comes from: this machine, the hub, or an address with a hash."""
+"""Bringing remote files to the cache: from a mirror or their own place, checked by a hash, or not at all."""
 
 from __future__ import annotations
 
-import re
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
 from functools import cache as once
-from pathlib import Path, PurePosixPath
-from urllib.parse import urlsplit
+from pathlib import Path
+from typing import NamedTuple
 
-from mints.data.download import TIMEOUT, Digest, UnreachableError, download
+from mints.data.authorities import Stated, address_of, first_line, hub_endpoint, hub_listing, stated
+from mints.data.catalogue import NAME, Catalogue, add_to_catalogue, names_below, parse_catalogue, read_catalogue
+from mints.data.download import TIMEOUT, Track, UnreachableError, download
 from mints.errors import MintsError
+from mints.locations import CACHE, Digest, HubFile, Remote, choices, hub_file, hub_folder, is_commit
 
-HUB = re.compile(r"^hf://(?P<kind>datasets|models)/(?P<repository>[^/@]+/[^/@]+)(@(?P<revision>[^/]+))?/(?P<file>.+)$")
-DOWNLOADS = Path("data") / "downloads"
-"""Where addresses are downloaded to."""
+NOT_IN_CACHE = "not in {cache}, and --offline forbids to ask for it"
 
 
-def fetch(location: Path | str, cache: Path = DOWNLOADS) -> Path:
-    """The file at `location`, downloaded into `cache` (hub files: into the hub's own cache) where it is not here.
+class Shelf(NamedTuple):
+    """Where files are kept, and from where they may be brought."""
 
-    location: a path, `hf://datasets/OWNER/NAME@REVISION/FILE`, or `https://…#sha256=HEX` (also md5).
-    Raises MintsError for a missing file, an address out of reach, an address without hash, and a wrong hash.
+    cache: Path = CACHE
+
+    mirror: str | None = None
+    """A folder, or an address, with the layout of a cache: asked before the files' own places."""
+
+    offline: bool = False
+    """Nothing is asked for over the network; a mirror in a folder is still read."""
+
+
+class MissingError(MintsError):
+    """A file that is not here and cannot be brought."""
+
+    def __init__(self, location: str, reason: str) -> None:
+        """Keep both, for a list of everything that is missing."""
+        super().__init__(f"cannot reach {location} ({reason}): no network? Give a file on this machine instead")
+        self.location = location
+        self.reason = reason
+
+
+def bring(remote: Remote, shelf: Shelf, track: Track = lambda megabytes, total: megabytes) -> Path:
+    """The file in the cache, brought there where it is not, or not with the right bytes.
+
+    The hash is the location's own, the one in the catalogue of the cache or of the mirror, or what the file's
+    authority says. Of several choices the first that can be had is brought. Raises MissingError where none can, and
+    MintsError for wrong bytes.
     """
-    text = str(location)
-    if "://" not in text:
-        path = Path(location)
-        if not path.is_file():
-            raise MintsError(f"{path} does not exist")
-        return path
-    match = HUB.match(text)
-    if match:
-        return _from_hub(text, match)
-    if text.startswith(("http://", "https://")):
-        return _from_address(text, cache)
-    raise MintsError(
-        f"cannot read {text}: expected a path, hf://datasets/OWNER/NAME@REVISION/FILE or https://…#sha256=…"
-    )
-
-
-def _from_hub(location: str, match: re.Match[str]) -> Path:
-    from httpx import HTTPError
-    from huggingface_hub import constants, hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, HFValidationError
-
-    no_answer = _why_no_answer(constants.ENDPOINT)
+    *preferred, last = choices(remote)
+    for choice in preferred:
+        with suppress(MissingError):
+            return _bring(choice, shelf, track)
     try:
-        return Path(
-            hf_hub_download(
-                match["repository"],
-                match["file"],
-                revision=match["revision"],
-                repo_type=match["kind"].removesuffix("s"),
-                local_files_only=no_answer is not None,
-            )
-        )
-    except (HFValidationError, EntryNotFoundError, HTTPError, OSError) as error:
-        raise MintsError(_unreachable(location, no_answer or _first_line(error))) from None
+        return _bring(last, shelf, track)
+    except MissingError as error:
+        raise MissingError(remote.location, error.reason) from None
+
+
+def _bring(remote: Remote, shelf: Shelf, track: Track) -> Path:
+    target, path = shelf.cache / remote.path, str(remote.path)
+    promised = _promise(remote, shelf)
+    if promised and target.is_file() and promised.digest.matches(target):
+        return _keep(shelf, path, promised)
+    mirrored = promised or mirror_catalogue(shelf).get(path)
+    if mirrored and _from_mirror(remote, mirrored.digest, shelf, track):
+        return _keep(shelf, path, mirrored)
+    if shelf.offline:
+        raise MissingError(remote.location, NOT_IN_CACHE.format(cache=shelf.cache))
+    try:
+        promised = promised or stated(remote)
+        download(address_of(remote), target, promised.digest, track=track)
+    except UnreachableError as error:
+        raise MissingError(remote.location, error.reason) from None
+    return _keep(shelf, path, promised)
+
+
+def _promise(remote: Remote, shelf: Shelf) -> Stated | None:
+    """What is known of the file without asking anybody; of a branch that may have moved on, nothing."""
+    if remote.digest is not None:
+        return Stated(remote.digest, None)
+    settled = remote.hub is None or is_commit(remote.hub.revision) or shelf.offline
+    return read_catalogue(shelf.cache).get(str(remote.path)) if settled else None
+
+
+def _keep(shelf: Shelf, path: str, accepted: Stated) -> Path:
+    """Note the hash, and how many bytes there are, of a file that is in the cache."""
+    kept = shelf.cache / path
+    add_to_catalogue(shelf.cache, {path: Stated(accepted.digest, kept.stat().st_size)})
+    return kept
+
+
+def bring_repository(
+    kind: str,
+    repository: str,
+    revision: str,
+    shelf: Shelf,
+    *,
+    wanted: Callable[[list[str]], list[str]],
+    promised: dict[str, Digest],
+    track: Callable[[str], Track],
+) -> Path:
+    """Folder in the cache with the wanted files of a repository.
+
+    wanted: of the names that there are, those that are needed. promised: hashes of files that were known beforehand,
+    by name. track: by name, as in `bring`. Raises MissingError as `bring` does, and where nothing there is wanted.
+    """
+    folder = hub_folder(kind, repository, revision)
+    listing = repository_catalogue(kind, repository, revision, shelf)
+    chosen = wanted(names_below(listing, folder))
+    for name in chosen:
+        remote = hub_file(HubFile(kind, repository, revision, name), promised.get(name))
+        add_to_catalogue(shelf.cache, {str(remote.path): listing[str(remote.path)]})
+    for name in chosen:
+        bring(hub_file(HubFile(kind, repository, revision, name), promised.get(name)), shelf, track(name))
+    return shelf.cache / folder
+
+
+def repository_catalogue(kind: str, repository: str, revision: str, shelf: Shelf) -> Catalogue:
+    """What files there are: as the cache knows of a fixed revision, else the mirror, else the hub."""
+    folder = hub_folder(kind, repository, revision)
+    kept = read_catalogue(shelf.cache)
+    if names_below(kept, folder) and (is_commit(revision) or shelf.offline):
+        return kept
+    mirrored = mirror_catalogue(shelf)
+    if names_below(mirrored, folder):
+        return mirrored
+    location = f"{repository} at revision {revision}"
+    if shelf.offline:
+        raise MissingError(location, NOT_IN_CACHE.format(cache=shelf.cache))
+    try:
+        listing = hub_listing(hub_endpoint(), kind, repository, revision)
+    except UnreachableError as error:
+        raise MissingError(location, error.reason) from None
+    return {str(folder / name): statement for name, statement in listing.items()}
+
+
+def mirror_catalogue(shelf: Shelf) -> Catalogue:
+    """The mirror's catalogue; empty without a mirror, and for an address where nothing may be asked for."""
+    if shelf.mirror is None:
+        return {}
+    if "://" not in shelf.mirror:
+        folder = Path(shelf.mirror)
+        if not (folder / NAME).is_file():
+            raise MintsError(f"mirror {folder} has no {NAME}: a mirror is a copy of a folder that --fetch-only filled")
+        return read_catalogue(folder)
+    return {} if shelf.offline else _catalogue_at(shelf.mirror.rstrip("/"))
 
 
 @once
-def _why_no_answer(endpoint: str) -> str | None:
-    """None where a server answers, whatever it says; else the reason. The hub's own client would try for half a minute.
-
-    Asked once per process and address, since every file of a run comes from the same few.
-    """
+def _catalogue_at(mirror: str) -> Catalogue:
     import httpx
 
+    address = f"{mirror}/{NAME}"
     try:
-        httpx.head(endpoint, timeout=TIMEOUT)
-    except httpx.HTTPError as error:
-        return f"{endpoint}: {_first_line(error)}"
-    return None
+        answer = httpx.get(address, timeout=TIMEOUT, follow_redirects=True)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise MintsError(f"mirror {mirror} does not answer: {first_line(error)}") from None
+    if answer.is_error:
+        raise MintsError(f"mirror {mirror} has no {NAME} ({answer.status_code} {answer.reason_phrase})")
+    return parse_catalogue(answer.text, address)
 
 
-def _from_address(location: str, cache: Path) -> Path:
-    address, _, promise = location.partition("#")
-    algorithm, _, hexadecimal = promise.partition("=")
-    if algorithm not in ("sha256", "md5") or not hexadecimal:
-        raise MintsError(f"{location} has no hash: write {address}#sha256=…, so that what arrives can be checked")
-    name = f"{hexadecimal[:12]}-{PurePosixPath(urlsplit(address).path).name}"  # two addresses may end in the same name
+def _from_mirror(remote: Remote, digest: Digest, shelf: Shelf, track: Track) -> bool:
+    """Whether the mirror had the file, which is then in the cache; a folder's file is linked and not copied."""
+    if shelf.mirror is None or ("://" in shelf.mirror and shelf.offline):
+        return False
+    target = shelf.cache / remote.path
+    if "://" in shelf.mirror:
+        try:
+            download(f"{shelf.mirror.rstrip('/')}/{remote.path}", target, digest, track=track)
+        except UnreachableError:
+            return False
+        return True
+    original = Path(shelf.mirror).resolve() / remote.path
+    if not original.is_file():
+        return False
+    if not digest.matches(original):
+        raise MintsError(f"{original} does not have the {digest}: the mirror's copy was changed or damaged")
+    _link(original, target)
+    return True
+
+
+def _link(original: Path, target: Path) -> None:
     try:
-        return download(address, cache / name, Digest(algorithm, hexadecimal))
-    except UnreachableError as error:
-        raise MintsError(_unreachable(location, error.reason)) from None
-
-
-def _unreachable(location: str, reason: str) -> str:
-    return f"cannot reach {location} ({reason}): no network? Give a file on this machine instead"
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.exists() and target.samefile(original):
+            return
+        target.unlink(missing_ok=True)
+        try:
+            target.symlink_to(original)
+        except OSError:  # a system that does not let its users make links
+            shutil.copyfile(original, target)
+    except OSError as error:
+        raise MintsError(f"cannot keep {original} in {target.parent}: {error.strerror or error}") from None

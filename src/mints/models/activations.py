@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
 
-from mints.errors import MintsError
-from mints.models.batching import Batch, batches
+from mints.models.batching import Batch, in_batches, pad, token_counts
 from mints.models.compute import Compute
 from mints.models.encoder import Encoder
 from mints.models.tokenizers import Encoding
 
 TOKENS_PER_BATCH = {"cpu": 2048, "cuda": 65_536, "mps": 16_384}
 """What keeps a device busy: a CPU's caches are left by larger batches, a GPU is idle with smaller ones."""
-
-SMALLEST_BATCH = 256
 
 
 def mean_residuals(
@@ -28,32 +25,23 @@ def mean_residuals(
     layers: Sequence[int],
     compute: Compute,
     tokens_per_batch: int | None = None,
-    warn: Callable[[str], None] = lambda text: None,
 ) -> Float[ndarray, "sequence layer d_model"]:
     """Mean of `hook_resid_post` over each sequence's tokens, special tokens and pads excluded, in float32.
 
-    layers: ascending. tokens_per_batch: pads included; default by device. Layers above the highest one are not run. A
-    sequence without a token gives zeros. Where the device runs out of memory the batch is halved, and `warn` told so;
-    raises MintsError where `SMALLEST_BATCH` tokens are too many still.
+    layers: ascending. tokens_per_batch: pads included; default by device, and halved where its memory does not
+    suffice. Layers above the highest one are not run. A sequence without a token gives zeros.
     """
     tokens_per_batch = tokens_per_batch or TOKENS_PER_BATCH[compute.device.type]
     pooled = np.zeros((len(encodings), len(layers), encoder.architecture.d_model), dtype=np.float32)
     sites = [f"blocks.{layer}.hook_resid_post" for layer in layers]
+
+    def pool(rows: Int[ndarray, "batch"]) -> Float[ndarray, "batch layer d_model"]:
+        batch = pad(encodings, rows, encoder.architecture.pad_id)
+        return _pool(encoder, batch, sites, compute, max(layers) + 1)
+
     with compute.inference():
-        for batch in batches(encodings, encoder.architecture.pad_id, tokens_per_batch):
-            try:
-                pooled[batch.rows] = _pool(encoder, batch, sites, compute, max(layers) + 1)
-            except torch.OutOfMemoryError:
-                smaller = tokens_per_batch // 2
-                if smaller < SMALLEST_BATCH:
-                    raise MintsError(
-                        f"the {compute.device.type} has too little memory for {tokens_per_batch} tokens at a time:"
-                        " use --device cpu, or close what else runs there"
-                    ) from None
-                warn(f"out of memory with {tokens_per_batch} tokens at a time: going on with {smaller}")
-                torch.cuda.empty_cache()
-                part = [encodings[row] for row in batch.rows]
-                pooled[batch.rows] = mean_residuals(encoder, part, layers, compute, smaller, warn)
+        for rows, vectors in in_batches(pool, token_counts(encodings), tokens_per_batch, compute):
+            pooled[rows] = vectors
     return pooled
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -11,7 +11,10 @@ from jaxtyping import Bool, Int
 from numpy import ndarray
 from torch import Tensor
 
+from mints.models.compute import Compute
 from mints.models.tokenizers import Encoding
+
+Result = TypeVar("Result")
 
 
 class Batch(NamedTuple):
@@ -29,17 +32,59 @@ class Batch(NamedTuple):
 
 
 def length_buckets(lengths: Sequence[int], tokens_per_batch: int) -> Iterator[Int[ndarray, "batch"]]:
-    """Indices of batches of similar lengths, longest first, each at most `tokens_per_batch` tokens with its pads.
+    """Indices of batches of similar lengths, longest first, each at most `tokens_per_batch` tokens with its pads."""
+    remaining = _longest_first(lengths)
+    while len(remaining):
+        bucket = _first_bucket(lengths, remaining, tokens_per_batch)
+        yield bucket
+        remaining = remaining[len(bucket) :]
 
-    The longest come first, so that a batch too large for the device fails at once and not after an hour.
+
+def _longest_first(lengths: Sequence[int]) -> Int[ndarray, "row"]:
+    """A batch that is too large for the device fails at once and not after an hour."""
+    return np.argsort(-np.asarray(lengths, dtype=np.int64), kind="stable")
+
+
+def _first_bucket(
+    lengths: Sequence[int], remaining: Int[ndarray, "row"], tokens_per_batch: int
+) -> Int[ndarray, "batch"]:
+    return remaining[: max(1, tokens_per_batch // max(1, lengths[remaining[0]]))]
+
+
+def in_batches(
+    function: Callable[[Int[ndarray, "batch"]], Result],
+    lengths: Sequence[int],
+    tokens_per_batch: int,
+    compute: Compute,
+) -> Iterator[tuple[Int[ndarray, "batch"], Result]]:
+    """Rows of every length-bucketed batch with what `function` makes of them.
+
+    Where the device runs out of memory the batch is halved, and so are all that follow. Raises MintsError where no
+    batch is small enough.
     """
-    order = np.argsort(-np.asarray(lengths), kind="stable")
-    start = 0
-    while start < len(order):
-        longest = max(1, lengths[order[start]])
-        stop = start + max(1, tokens_per_batch // longest)
-        yield order[start:stop]
-        start = stop
+    remaining = _longest_first(lengths)
+    while len(remaining):
+        rows = _first_bucket(lengths, remaining, tokens_per_batch)
+        result = _unless_out_of_memory(function, rows)
+        if result is None:
+            tokens_per_batch = compute.halve(tokens_per_batch)
+            continue
+        yield rows, result
+        remaining = remaining[len(rows) :]
+
+
+def _unless_out_of_memory(
+    function: Callable[[Int[ndarray, "batch"]], Result], rows: Int[ndarray, "batch"]
+) -> Result | None:
+    """The function's result; None where memory did not suffice. What it held is free once this returns."""
+    try:
+        return function(rows)
+    except torch.OutOfMemoryError:
+        return None
+    except RuntimeError as error:
+        if "can't allocate memory" in str(error):  # how torch says so on a CPU
+            return None
+        raise
 
 
 def pad(encodings: Sequence[Encoding], rows: Int[ndarray, "batch"], pad_id: int) -> Batch:
@@ -57,5 +102,10 @@ def pad(encodings: Sequence[Encoding], rows: Int[ndarray, "batch"], pad_id: int)
 
 def batches(encodings: Sequence[Encoding], pad_id: int, tokens_per_batch: int) -> Iterator[Batch]:
     """All encodings in length-bucketed batches."""
-    for rows in length_buckets([len(encoding.ids) for encoding in encodings], tokens_per_batch):
+    for rows in length_buckets(token_counts(encodings), tokens_per_batch):
         yield pad(encodings, rows, pad_id)
+
+
+def token_counts(encodings: Sequence[Encoding]) -> list[int]:
+    """Tokens of every encoding, special ones included."""
+    return [len(encoding.ids) for encoding in encodings]

@@ -32,13 +32,13 @@ class LoadedModel(NamedTuple):
     weights_sha256: str
 
 
-def load_model(location: str, family: str = "auto", revision: str | None = None) -> LoadedModel:
-    """Load a checkpoint folder, a checkpoint shipped with MINTS ("mints:NAME") or a hub id.
+def load_model(location: str, family: str = "auto") -> LoadedModel:
+    """Load a checkpoint folder, or a checkpoint shipped with MINTS ("mints:NAME").
 
     Raises MintsError for a checkpoint of the wrong family, naming every tensor that does not fit, and where the
     tokenizer's vocabulary is not the model's.
     """
-    folder = locate_checkpoint(location, revision)
+    folder = locate_checkpoint(location)
     configuration = read_configuration(folder)
     files = weight_files(folder)
     tensors = {name: tensor for file in files for name, tensor in read_tensors(file).items()}

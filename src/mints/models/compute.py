@@ -4,22 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from dataclasses import dataclass, field
 
 import torch
 
 from mints.errors import MintsError, UsageError
+from mints.models.work import Work, counted_by
 
 DEVICES = ("auto", "cuda", "mps", "cpu")
 PRECISIONS = ("auto", "fp32", "tf32", "bf16")
 
 
-class Compute(NamedTuple):
+SMALLEST_BATCH = 256
+"""Tokens per batch that a device must have memory for."""
+
+
+@dataclass(frozen=True)
+class Compute:
     """A device and the precision of matrix products on it; weights stay float32."""
 
     device: torch.device
     precision: str
     """fp32, tf32 (CUDA only) or bf16."""
+
+    work: Work = field(default_factory=Work, compare=False)
+    """What was computed here."""
 
     @contextmanager
     def inference(self) -> Iterator[None]:
@@ -29,14 +38,33 @@ class Compute(NamedTuple):
 
     @contextmanager
     def autocast(self) -> Iterator[None]:
-        """Context in which matrix products have this precision; restores torch's own setting afterwards."""
+        """Context in which matrix products have this precision and are counted; restores torch's setting afterwards."""
         before = torch.get_float32_matmul_precision()
         torch.set_float32_matmul_precision("high" if self.precision == "tf32" else "highest")
         try:
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            bf16 = torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+            with bf16, counted_by(self.work):
                 yield
         finally:
             torch.set_float32_matmul_precision(before)
+
+    def halve(self, tokens_per_batch: int) -> int:
+        """A smaller batch, after one of this size did not fit into memory; the account and its listener are told.
+
+        Raises MintsError where the batch was `SMALLEST_BATCH` or less.
+        """
+        smaller = tokens_per_batch // 2
+        if smaller < SMALLEST_BATCH:
+            raise MintsError(
+                f"the {self.device.type} has too little memory for {tokens_per_batch} tokens at a time:"
+                " use --device cpu, or close what else runs there"
+            )
+        if self.work.smallest_batch is None or smaller < self.work.smallest_batch:
+            self.work.smallest_batch = smaller
+            self.work.warn(f"out of memory with {tokens_per_batch} tokens at a time: going on with {smaller}")
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        return smaller
 
 
 def resolve_compute(device: str = "auto", precision: str = "auto") -> Compute:

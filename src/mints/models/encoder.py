@@ -23,6 +23,7 @@ from mints.models.architecture import Architecture
 from mints.models.blocks import Block, Geometry
 from mints.models.positions import Rotation, alibi_bias
 from mints.models.sites import Intervention, Taps, site_names
+from mints.models.work import count_layers, count_logits
 
 TOKEN_DROPOUT_IN_TRAINING = 0.15 * 0.8
 """Share of tokens that ESM-2 saw as masks in training; its embeddings are rescaled to it (Rives et al. 2021)."""
@@ -138,6 +139,7 @@ class Encoder(nn.Module):
         """Logits of the masked-language head; pass chosen positions alone to save the vocabulary-wide product."""
         if self.head is None:
             raise ValueError("this checkpoint has no masked-language head")
+        count_logits(self.architecture, residual[..., 0].numel())
         logits: Tensor = self.head(residual, self.embed.weight)
         return logits
 
@@ -184,6 +186,8 @@ class Encoder(nn.Module):
             fused=self.fused_attention,
         )
         end = self.architecture.n_layers if stop is None else stop
+        through = max(0, end - start)
+        count_layers(self.architecture, len(real), length, through - (attended is not None), through)
         for layer in range(start, end):
             known = attended if layer == start else None
             residual = self.blocks[layer](residual, geometry, taps, f"blocks.{layer}.", known)

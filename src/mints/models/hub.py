@@ -1,54 +1,43 @@
-"""Where a checkpoint lies: a folder, the package itself, or the hub."""
+"""What a hub's repository holds of a checkpoint, and in which folder a checkpoint lies."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from fnmatch import fnmatch
 from pathlib import Path
 
 from mints.config import shipped_checkpoint
 from mints.errors import MintsError
 
-WANTED = ("config.json", "*.safetensors", "*.safetensors.index.json", "vocab.txt", "tokenizer*.json", "special_*.json")
-PICKLED = ("pytorch_model*.bin", "pytorch_model.bin.index.json")
+SETTINGS = ("config.json", "vocab.txt", "tokenizer*.json", "special_*.json")
+WEIGHTS = (
+    ("*.safetensors", "*.safetensors.index.json"),
+    ("pytorch_model*.bin", "pytorch_model.bin.index.json"),
+)
+"""Kinds of weights, the best first: one kind is taken."""
 
 
-def locate_checkpoint(location: str, revision: str | None = None) -> Path:
-    """Folder that holds the checkpoint; downloads a hub id's tensors and settings, never its code.
+def checkpoint_files(names: Iterable[str]) -> list[str]:
+    """Of a repository's files, those that a checkpoint needs: settings and one kind of weights, never code."""
+    top = sorted(name for name in names if "/" not in name)
+    kinds = [[name for name in top if _is_any(name, kind)] for kind in WEIGHTS]
+    weights = next((kind for kind in kinds if kind), [])
+    return [*weights, *(name for name in top if _is_any(name, SETTINGS))]
 
-    Raises MintsError where there is no such folder or shipped checkpoint, or the hub cannot be reached.
+
+def _is_any(name: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatch(name, pattern) for pattern in patterns)
+
+
+def locate_checkpoint(location: str | Path) -> Path:
+    """Folder that holds a checkpoint: itself, or one shipped with the package ("mints:NAME").
+
+    Raises MintsError where there is no such folder or shipped checkpoint.
     """
-    shipped = shipped_checkpoint(location)
-    if shipped is not None:
-        if not shipped.is_dir():
-            names = ", ".join(sorted(path.name for path in shipped.parent.glob("*/")))
-            raise MintsError(f"no checkpoint {location!r} is shipped: there are {names}")
-        return shipped
-    if Path(location).is_dir():
-        return Path(location)
-    looks_like_a_path = location.startswith((".", "/", "~")) or location.count("/") != 1
-    if looks_like_a_path:
+    shipped = shipped_checkpoint(str(location))
+    if shipped is None and not Path(location).is_dir():
         raise MintsError(f"checkpoint folder {location} does not exist")
-    return _download(location, revision)
-
-
-def _download(repository: str, revision: str | None) -> Path:
-    from httpx import HTTPError
-    from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    try:
-        names = HfApi().list_repo_files(repository, revision=revision)
-        has_safetensors = any(name.endswith(".safetensors") for name in names)
-        patterns = [*WANTED, *(() if has_safetensors else PICKLED)]
-        return Path(snapshot_download(repository, revision=revision, allow_patterns=patterns))
-    except (HfHubHTTPError, HTTPError, OSError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    try:  # a node without network may hold an earlier download
-        return Path(
-            snapshot_download(repository, revision=revision, allow_patterns=list(WANTED), local_files_only=True)
-        )
-    except LocalEntryNotFoundError:
-        at = f" at revision {revision}" if revision else ""
-        raise MintsError(
-            f"checkpoint {repository}{at} cannot be had from the hub ({reason}):"
-            " no network? Give a folder with --model, or fill the cache on a machine that has one"
-        ) from None
+    if shipped is not None and not shipped.is_dir():
+        names = ", ".join(sorted(path.name for path in shipped.parent.glob("*/")))
+        raise MintsError(f"no checkpoint {str(location)!r} is shipped: there are {names}")
+    return shipped or Path(location)

@@ -54,13 +54,19 @@ class Hasher:
         return digest
 
     def path(self, path: Path) -> str:
-        """`sha256:…` of a file, or of a folder's sorted relative names and contents; else `missing`."""
+        """`sha256:…` of a file, or of a folder's sorted relative names and contents; else `missing`.
+
+        Hidden files, such as the locks of a download, are no content.
+        """
         if path.is_file():
             return f"sha256:{self.file(path)}"
         if not path.is_dir():
             return MISSING
         names = sorted(
-            (Path(folder) / name).relative_to(path).as_posix() for folder, _, files in os.walk(path) for name in files
+            (Path(folder) / name).relative_to(path).as_posix()
+            for folder, _, files in os.walk(path)
+            for name in files
+            if not name.startswith(".")
         )
         listing = "\n".join(f"{name} {self.file(path / name)}" for name in names)
         return f"sha256:{hashlib.sha256(listing.encode()).hexdigest()}"

@@ -107,6 +107,8 @@ class RunSummary:
     versions: dict[str, str]
     host: dict[str, Any]
     git_commit: str | None
+    sources: list[dict[str, Any]]
+    """Files that came from elsewhere: location, path here, bytes and checked hash."""
     steps: list[StepRecord]
     started: str = field(default_factory=now)
     status: Literal["running", "complete", "failed", "interrupted"] = "running"

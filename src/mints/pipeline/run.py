@@ -70,6 +70,7 @@ class Run:
         self.config = DeclaredConfiguration(step.name, config, (*step.reads, *step.without_effect))
         self.warnings = []
         self.facts = {}
+        self._accounts: dict[str, Callable[[], Any]] = {}
         self._step = step
         self._root = root
         self._reporter = reporter
@@ -162,6 +163,15 @@ class Run:
         """Say something that the reader of the results should know; kept in the manifest."""
         self.warnings.append(text)
         self._reporter.warn(f"{self._step.name}: {text}")
+
+    def account(self, name: str, facts: Callable[[], Any]) -> None:
+        """Record a value that is settled only when the step ends, such as a count of what it did."""
+        self._accounts[name] = facts
+
+    def close_accounts(self) -> None:
+        """Turn every account into a fact."""
+        for name, facts in self._accounts.items():
+            self.fact(name, facts())
 
     def fact(self, key: str, value: Any) -> None:
         """Record a plain fact about this run (a count, a device) in the manifest."""

@@ -101,12 +101,19 @@ class Pipeline:
         at_work = is_locked(self._root)
         return [self._status(decision, last.get(decision.step.name, {}), at_work) for decision in decisions]
 
-    def run(self, from_step: str | None = None, only_step: str | None = None, overwrite: bool = False) -> RunSummary:
+    def run(
+        self,
+        from_step: str | None = None,
+        only_step: str | None = None,
+        overwrite: bool = False,
+        sources: Sequence[Mapping[str, Any]] = (),
+    ) -> RunSummary:
         """Run what is not complete, or what the arguments force.
 
         from_step: this step and all later ones are forced, earlier ones are not run. only_step: this step alone.
-        overwrite: every step. Raises MintsError where an input is missing or changed, the folder belongs to another
-        profile or run, or the disk is full; whatever a step raises ends the run and is recorded.
+        overwrite: every step. sources: where files came from, for the account. Raises MintsError where an input is
+        missing or changed, the folder belongs to another profile or run, or the disk is full; whatever a step raises
+        ends the run and is recorded.
         """
         given, started_at = orders(self._graph, from_step, only_step, overwrite)
         self._check_profile()
@@ -114,7 +121,7 @@ class Pipeline:
             remove_stale_temporaries(self._root)
             planner = Planner(self._graph, self._config, self._root)
             planner.check_supply(started_at)
-            summary = self._new_summary()
+            summary = self._new_summary(sources)
             for warning in [*([takeover] if takeover else []), *planner.outdated_upstream(started_at)]:
                 summary.warnings.append(warning)
                 self._reporter.warn(warning)
@@ -218,7 +225,7 @@ class Pipeline:
         with suppress(OSError):  # other steps may still have shards there
             (self._root / WORK).rmdir()
 
-    def _new_summary(self) -> RunSummary:
+    def _new_summary(self, sources: Sequence[Mapping[str, Any]]) -> RunSummary:
         return RunSummary(
             profile=self._profile(),
             version=self._version,
@@ -227,6 +234,7 @@ class Pipeline:
             versions=environment.versions(self._version),
             host=environment.host(),
             git_commit=environment.git_commit(),
+            sources=[dict(source) for source in sources],
             steps=[StepRecord(step.name) for step in self.steps],
         )
 
@@ -273,4 +281,5 @@ class Pipeline:
 def _take_account(record: StepRecord, run: Run, started: float) -> None:
     record.seconds = time.monotonic() - started
     record.peak_memory_bytes = environment.peak_memory_bytes()
+    run.close_accounts()
     record.warnings, record.facts = run.warnings, run.facts

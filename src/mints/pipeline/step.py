@@ -39,6 +39,9 @@ class Step:
     reads: tuple[str, ...] = ()
     """Configuration fields (dotted names allowed) on which the result depends."""
 
+    opens: tuple[str, ...] = ()
+    """Fields among `reads` whose files the step opens itself: what has to be on this machine before it runs."""
+
     without_effect: tuple[str, ...] = ()
     """Configuration fields that the step may look at although they cannot change its result (a batch size)."""
 
@@ -59,6 +62,7 @@ def step(
     may_need: Sequence[str] = (),
     makes: Sequence[str] = (),
     reads: Sequence[str] = (),
+    opens: Sequence[str] = (),
     without_effect: Sequence[str] = (),
     aliases: Sequence[str] = (),
     when: Callable[[Any], bool] = lambda config: True,
@@ -66,12 +70,15 @@ def step(
     """Turn a function of a Run into a Step; the arguments are the fields of `Step`.
 
     Artifact names may hold `{placeholders}`, which the Pipeline expands. Raises StepContractError for a name that is
-    not lower-case letters, digits and underscores, or an artifact outside the results folder.
+    not lower-case letters, digits and underscores, for an artifact outside the results folder, and for a field that is
+    opened and not read.
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise StepContractError(f"step name {name!r} is not made of lower-case letters, digits and underscores")
     for artifact in (*needs, *may_need, *makes):
         _check_name(name, artifact)
+    if unread := sorted(set(opens) - set(reads)):
+        raise StepContractError(f"step '{name}' opens {', '.join(unread)} without declaring it in reads=")
 
     def declare(function: Callable[[Run], None]) -> Step:
         docstring = (function.__doc__ or "").strip()
@@ -82,6 +89,7 @@ def step(
             may_need=tuple(may_need),
             makes=tuple(makes),
             reads=tuple(reads),
+            opens=tuple(opens),
             without_effect=tuple(without_effect),
             aliases=tuple(aliases),
             when=when,

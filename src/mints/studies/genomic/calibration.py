@@ -136,13 +136,18 @@ def plant_everywhere(bench: Bench, name: str, readout: ProbeLogit) -> pd.DataFra
 
 
 def fit_products(bench: Bench, rng: np.random.Generator) -> Any:
-    """Cross-products of training tokens, from which planted detectors are made."""
+    """Cross-products of training tokens, from which planted detectors are made.
+
+    Of inner tokens alone: near the ends the best of fewer windows is lower, and a direction fitted there would read
+    the ends and not the motif.
+    """
     rows = sample(bench.table[bench.table["split"] == "train"], READS_FROM, rng)
     sequences = rows["sequence"].tolist()
     encodings = bench.model.tokenizer.encode_many(sequences)
     labels = rows["label"].to_numpy(dtype=int)
     roles = assign_roles(sequences, encodings, labels, bench.question.asked(), 0, rng).roles
-    bits = np.split(roles.bits[:, 0], np.searchsorted(roles.sequence, np.arange(1, len(rows))))
+    inner = np.where(roles.inner, roles.bits[:, 0], -np.inf)
+    bits = np.split(inner, np.searchsorted(roles.sequence, np.arange(1, len(rows))))
     return cross_products(bench.model.encoder, encodings, bits, bench.model.compute, bench.setting.tokens_per_batch)
 
 

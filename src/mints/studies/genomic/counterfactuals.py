@@ -21,8 +21,8 @@ from mints.data.counterfactuals import (
 )
 from mints.data.genome import Genome
 from mints.data.natural_pairs import NaturalPair, natural_pairs, read_variants
-from mints.data.sources import fetch
 from mints.errors import UsageError
+from mints.locations import here
 from mints.pipeline.run import Run
 from mints.studies.genomic.models import open_model
 from mints.studies.genomic.questions import boundaries, open_question
@@ -148,8 +148,8 @@ def natural_table(run: Run, asked: Any, width: int, keep: Boundaries) -> tuple[p
     """Reference and variant windows from the user's table, as pairs without control."""
     if run.config.genome is None:
         raise UsageError(f"motif question {asked.name} has variants and needs a genome: give --genome")
-    path = fetch(asked.variants)
-    natural = natural_pairs(read_variants(path), Genome.open(fetch(run.config.genome)), width, keep, path)
+    path = here(asked.variants)
+    natural = natural_pairs(read_variants(path), Genome.open(here(run.config.genome)), width, keep, path)
     table = pd.DataFrame(natural.pairs, columns=list(NaturalPair._fields))
     table.insert(1, "cluster", np.arange(len(table)))
     changed = [sum(a != b for a, b in zip(pair.clean, pair.corrupted, strict=True)) for pair in natural.pairs]

@@ -11,10 +11,10 @@ from mints.config import Config, Task
 from mints.data.cards import describe_splits, describe_twins
 from mints.data.composition import gc_content
 from mints.data.sequences import ReadCounts, file_sha256
-from mints.data.sources import fetch
 from mints.data.splits import SPLITS, assign_clusters, carve_validation, drop_leaked, split_of
 from mints.data.tasks import read_task_table
 from mints.errors import MintsError
+from mints.locations import here
 from mints.pipeline.run import Run
 from mints.studies.genomic.ingest_peaks import gather_peaks
 from mints.studies.genomic.origin import Gathered, source
@@ -62,10 +62,10 @@ def _gather_tables(run: Run, task: Task) -> Gathered:
     parts, sources = [], []
     for split, location in given.items():
         if location is not None:
-            path = fetch(location)
+            path = here(location)
             rows = read_task_table(path, task.positive_labels, task.negative_labels, counts, task.name)
             parts.append(rows.assign(split=split))
-            sources.append(source(split, location, file_sha256(path)))
+            sources.append(source(split, location, path, file_sha256(path)))
     replaced = dict(sorted(counts.replaced.items()))
     if counts.other_labels:
         run.fact(f"{task.name} rows left out by label", counts.other_labels)

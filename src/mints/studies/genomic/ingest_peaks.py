@@ -13,9 +13,9 @@ from mints.data.intervals import check_against, read_blacklist, read_intervals
 from mints.data.peaks import matched_negatives, peak_windows
 from mints.data.sequences import file_sha256
 from mints.data.signal import mean_signal
-from mints.data.sources import fetch
 from mints.data.splits import split_of
 from mints.errors import MintsError, UsageError
+from mints.locations import here
 from mints.pipeline.run import Run
 from mints.studies.genomic.origin import Gathered, source
 
@@ -25,11 +25,11 @@ def gather_peaks(run: Run, task: Task, rng: np.random.Generator) -> Gathered:
     config = run.config
     if task.peaks is None or config.genome is None:
         raise UsageError(f"task {task.name} has peaks and needs a genome: give --genome")
-    genome = Genome.open(fetch(config.genome), track=run.track)
-    path = fetch(task.peaks)
+    genome = Genome.open(here(config.genome), track=run.track)
+    path = here(task.peaks)
     peaks = read_intervals(path)
     check_against(peaks, genome, path)
-    blacklist = None if config.blacklist is None else read_blacklist(fetch(config.blacklist), genome)
+    blacklist = None if config.blacklist is None else read_blacklist(here(config.blacklist), genome)
     windows = peak_windows(peaks, genome, task.window, blacklist)
     if windows.table.empty:
         raise MintsError(f"no peak of {path} gives a window of {task.window} bases: {_reasons(windows.dropped)}")
@@ -51,13 +51,12 @@ def gather_peaks(run: Run, task: Task, rng: np.random.Generator) -> Gathered:
     table["name"] = [f"{chromosome}:{start}-{end}|{label}" for chromosome, start, end, label in places]
     table["strand"] = None
     if config.signal is not None:
-        table["signal"] = mean_signal(fetch(config.signal), table)
+        table["signal"] = mean_signal(here(config.signal), table)
     given = {"peaks": task.peaks, "blacklist": config.blacklist, "signal": config.signal}
-    files = [
-        source(use, location, file_sha256(fetch(location))) for use, location in given.items() if location is not None
-    ]
+    files = {use: location for use, location in given.items() if location is not None}
+    sources = [source(use, at, here(at), file_sha256(here(at))) for use, at in files.items()]
     origin = {
-        "sources": [*files, source("genome", config.genome, genome.sha256)],
+        "sources": [*sources, source("genome", config.genome, genome.path, genome.sha256)],
         "letters_replaced_in_the_genome": dict(sorted(genome.counts.replaced.items())),
         "peaks": counts,
     }

@@ -11,7 +11,7 @@ import pandas as pd
 from mints.analysis.bootstrap import interval
 from mints.analysis.masked_tokens import fit_floors, neighbours
 from mints.data.genome import Genome
-from mints.data.sources import fetch
+from mints.locations import here
 from mints.models.masking import MaskedBatches, token_stream
 from mints.models.pretraining import batch_losses
 from mints.pipeline.run import Run
@@ -55,7 +55,7 @@ def read_corpus(run: Run) -> Corpus:
     """The genome's training and held-out chromosomes; the tasks' sequences where there is no such genome."""
     config = run.config
     if config.genome is not None:
-        genome = Genome.open(fetch(config.genome))
+        genome = Genome.open(here(config.genome))
         heldout = [
             name for name in genome.lengths if name in (*config.test_chromosomes, *config.validation_chromosomes)
         ]

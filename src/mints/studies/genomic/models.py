@@ -29,11 +29,13 @@ def open_model(run: Run) -> OpenModel:
     """Load the configured checkpoint and record what it is and where it runs."""
     config = run.config
     compute = resolve_compute(config.device, config.precision)
-    loaded = load_model(config.model, config.family, config.model_revision)
+    loaded = load_model(str(config.model_files or config.model), config.family)
     run.fact("model_family", loaded.family.name)
     run.fact("model_weights_sha256", loaded.weights_sha256)
     run.fact("device", compute.device.type)
     run.fact("precision", compute.precision)
+    compute.work.warn = run.warn
+    run.account("model_work", compute.work.facts)
     return OpenModel(loaded.encoder.to(compute.device), loaded.tokenizer, compute)
 
 

@@ -23,9 +23,10 @@ class Gathered(NamedTuple):
     """The rest of what the card tells of where the rows come from."""
 
 
-def source(use: str, location: Location, sha256: str) -> dict[str, str]:
-    """One file: what for, from where, and its digest.
+def source(use: str, location: Location, path: Path, sha256: str) -> dict[str, str]:
+    """One file: what for, its name and digest, and its address unless it is of this machine.
 
-    A file of this machine goes by its name, as its folder is another one on every machine.
+    A file of this machine goes without its folder, which is another one on every machine.
     """
-    return {"use": use, "location": location.name if isinstance(location, Path) else location, "sha256": sha256}
+    address = {} if isinstance(location, Path) else {"address": location}
+    return {"use": use, "file": path.name, **address, "sha256": sha256}

@@ -12,6 +12,7 @@ from numpy import ndarray
 
 from mints.analysis.token_roles import AskedMotif
 from mints.config import MotifQuestion
+from mints.data.conservation import conserved_site
 from mints.data.counterfactuals import Boundaries, SiteRule
 from mints.data.motif_scores import SITE_P, MotifScorer, Windows, estimate_motif, motif_scorer, sites
 from mints.data.motifs import load_motif
@@ -66,15 +67,15 @@ def open_question(question: MotifQuestion, table: pd.DataFrame) -> OpenQuestion:
         return OpenQuestion(question.name, scorer, scorer.threshold(), None, None)
     assert question.anchor is not None
     training = table[(table["split"] == "train") & (table["label"] == 1)]["sequence"].tolist()
-    motif = estimate_motif(
-        training, question.anchor, question.width, motif_id=f"{question.name}_anchored", name=question.name
-    )
+    anchor, core = question.anchor, question.core
+    if anchor == "conserved":
+        anchor, found = conserved_site(training, question.width)
+        core = core or found
+    motif = estimate_motif(training, anchor, question.width, motif_id=f"{question.name}_anchored", name=question.name)
     scorer = motif_scorer(motif)
-    at_anchor = [windows.bits[question.anchor] for windows in scorer.windows(training) if len(windows.bits)]
+    at_anchor = [windows.bits[anchor] for windows in scorer.windows(training) if len(windows.bits)]
     known = [bits for bits in at_anchor if np.isfinite(bits)]
-    return OpenQuestion(
-        question.name, scorer, float(np.quantile(known, ANCHORED_SHARE)), question.anchor, question.core
-    )
+    return OpenQuestion(question.name, scorer, float(np.quantile(known, ANCHORED_SHARE)), anchor, core)
 
 
 def asked_sequences(run: Run, question: Any, cap: int | None) -> pd.DataFrame:

@@ -51,7 +51,7 @@ def cache(
             rng = run.rng(f"{name} {start}")
             shard = [dinucleotide_shuffle(sequence, rng) for sequence in shard]
         encodings = model.tokenizer.encode_many(shard)
-        vectors = mean_residuals(encoder, encodings, layers, model.compute, run.config.tokens_per_batch, run.warn)
+        vectors = mean_residuals(encoder, encodings, layers, model.compute, run.config.tokens_per_batch)
         return {"residual": vectors}
 
     shards = run.map(compute_shard, range(0, len(sequences), SHARD), label=name)

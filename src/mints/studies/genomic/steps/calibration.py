@@ -45,6 +45,7 @@ def is_wanted(config: Any) -> bool:
         "calibration_pairs",
         "calibration_replicates",
     ],
+    opens=["model"],
     when=is_wanted,
 )
 def calibration(run: Run) -> None:

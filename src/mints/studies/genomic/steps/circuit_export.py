@@ -21,6 +21,7 @@ from mints.studies.genomic.fields import MODEL_FIELDS
         "figures/circuit_spectra.png",
     ],
     reads=[*MODEL_FIELDS, "tasks", "seed", "audited_task", "audited_layer", "audited_head"],
+    opens=["model"],
 )
 def circuit_export(run: Run) -> None:
     """Export every head's QK and OV circuit with its spectrum, and audit OV against the probes' directions."""

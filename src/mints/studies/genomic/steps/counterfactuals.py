@@ -17,6 +17,7 @@ from mints.studies.genomic.fields import MODEL_FIELDS, has_questions
         "tables/counterfactual_yield.csv",
     ],
     reads=[*MODEL_FIELDS, "motif_questions", "max_patching_pairs", "genome", "seed"],
+    opens=["model", "motif_questions", "genome"],
     when=has_questions,
 )
 def counterfactuals(run: Run) -> None:

@@ -23,6 +23,7 @@ from mints.studies.genomic.steps.simulate_genome import FILES
         "max_probe_test",
         "seed",
     ],
+    opens=["tasks", "genome", "signal", "blacklist"],
     aliases=[
         "write_config",
         "ingest_hf_downstream",

@@ -22,6 +22,7 @@ from mints.studies.genomic.fields import MODEL_FIELDS
         "probe_ci_level",
         "seed",
     ],
+    opens=["model", "genome"],
 )
 def masked_token_loss(run: Run) -> None:
     """Compare the model's masked-token loss with the unigram and two-sided bigram floors on held-out sequence."""

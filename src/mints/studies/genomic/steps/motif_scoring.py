@@ -18,6 +18,7 @@ from mints.studies.genomic.fields import MODEL_FIELDS, has_questions
         "figures/motif_support.png",
     ],
     reads=[*MODEL_FIELDS, "motif_questions", "token_dump"],
+    opens=["model"],
     when=has_questions,
 )
 def motif_scoring(run: Run) -> None:

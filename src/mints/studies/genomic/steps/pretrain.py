@@ -16,6 +16,7 @@ from mints.pipeline.step import step
         "figures/training_curve.png",
     ],
     reads=["pretraining", "genome", "test_chromosomes", "validation_chromosomes", "device", "precision"],
+    opens=["pretraining", "genome"],
 )
 def pretrain(run: Run) -> None:
     """Train tokenizer and model on the genomes, held-out chromosomes excluded, and save an official checkpoint."""

@@ -25,6 +25,7 @@ from mints.studies.genomic.fields import EVIDENCE_FIELDS, MODEL_FIELDS, SUM_VARI
         "tokens_per_batch",
         "registered",
     ],
+    opens=["model"],
     aliases=["strict_mechanistic_proofs"],
     when=has_questions,
 )

@@ -12,6 +12,7 @@ from mints.studies.genomic.fields import MODEL_FIELDS, VARIANTS
     needs=["tasks/{task}.parquet"],
     makes=[f"activations/{{task}}_{variant}.npz" for variant in VARIANTS],
     reads=[*MODEL_FIELDS, "tasks", "tokens_per_batch", "probe_layers", "probe_layer", "seed"],
+    opens=["model"],
     aliases=["circuit_extraction_and_residual_probing"],
 )
 def residual_cache(run: Run) -> None:

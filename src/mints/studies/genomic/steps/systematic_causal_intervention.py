@@ -29,6 +29,7 @@ from mints.studies.genomic.fields import EVIDENCE_FIELDS, MODEL_FIELDS, has_ques
         "figures/{edited}_activation_patching_heatmap.png",
     ],
     reads=[*MODEL_FIELDS, *EVIDENCE_FIELDS, "registered", "tokens_per_batch"],
+    opens=["model"],
     when=has_questions,
 )
 def systematic_causal_intervention(run: Run) -> None:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from mints.analysis.bootstrap import interval
 from mints.analysis.masked_tokens import fit_floors, neighbours
-from mints.data.sequences import Genome
+from mints.data.genome import Genome
 from mints.locations import here
 from mints.models.masking import MaskedBatches, token_stream
 from mints.models.pretraining import batch_losses

@@ -116,14 +116,16 @@ def make_world(folder: Path, fraction: float, tokenizer: Path | None) -> World:
         else:
             write_task(world.mirror, task, genome, fraction, rng)
     fasta = "".join(f">{name}\n{wrapped(sequence)}" for name, sequence in genome.items())
-    address = str(config.genome).partition("#")[0]
+    listed = write_text(world.mirror, parse(str(config.blacklist)), "chr1\t0\t5000\tHigh Signal Region\n")
+    address, blacklist = (str(location).partition("#")[0] for location in (config.genome, config.blacklist))
     sha256 = write_text(world.mirror, parse(str(config.genome)), fasta)
     capped = {"max_patching_pairs": 8, "max_masked_tokens": 60}
     caps = "".join(
         f"{name} = {max(least, round(getattr(config, name) * fraction))}\n" for name, least in capped.items()
     )
     world.configuration.write_text(
-        f'extends = "reference"\ngenome = "{address}#sha256={sha256}"\n{caps}[model_sha256]\n'
+        f'extends = "reference"\ngenome = "{address}#sha256={sha256}"\n'
+        f'blacklist = "{blacklist}#sha256={listed}"\n{caps}[model_sha256]\n'
         + "".join(f'"{name}" = "{hashes[name]}"\n' for name in config.model_sha256)
     )
     return world

@@ -8,6 +8,7 @@ import pickle
 import sys
 from argparse import Namespace
 from collections import OrderedDict
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -35,8 +36,6 @@ CODE_FILES = (
 @pytest.fixture
 def checkpoint(tmp_path):
     """A whole checkpoint whose folder also holds code, named in every place where libraries look for it."""
-    from dataclasses import replace
-
     folder, witness = tmp_path / "checkpoint", tmp_path / "executed"
     tokenizer = FixedKmerTokenizer.generate(3)
     encoder = scattered(replace(PRE, vocabulary_size=len(tokenizer.vocabulary)))

@@ -198,4 +198,4 @@ def with_bias(ours: str, *official: str) -> dict[str, tuple[str, ...]]:
 
 
 def _is_tied(tensor: Tensor, state: Mapping[str, Tensor], architecture: Architecture) -> bool:
-    return architecture.tied_head and torch.equal(tensor.float(), state["embed.weight"])
+    return architecture.tied_head and torch.equal(tensor, state["embed.weight"])

@@ -86,11 +86,14 @@ def _find(location: str) -> tuple[Path, list[Path]]:
     """The folder of a checkpoint and its weight files."""
     if Path(location).is_file():
         return Path(location).parent, [Path(location)]
-    if is_hub_id(location):
-        if location in known_checkpoints():
-            raise MintsError(f"checkpoint {location} is not a folder here: fetch it first, then load its folder")
-        raise MintsError(f"checkpoint {location} is no folder here and no known name: {suggestion(location)}")
-    folder = locate_checkpoint(location)
+    try:
+        folder = locate_checkpoint(location)
+    except MintsError as error:
+        if not is_hub_id(location):
+            raise
+        known = location in known_checkpoints()
+        hint = "fetch it first" if known else f"no published checkpoint is known by that name, {suggestion(location)}"
+        raise MintsError(f"{error}: {hint}") from None
     return folder, weight_files(folder)
 
 

@@ -20,6 +20,8 @@ ALIGNMENT_COLUMNS = ["r", "r_low", "r_high", "p_holm", "r_beyond_position", "nul
 ENRICHMENT_COLUMNS = ["rho", "rho_low", "rho_high", "p_holm", "beyond_position", "null_rho", "p_permuted", "n_support"]
 
 
+INNER = "inner_tokens"
+
 Resampled = Float[ndarray, "resample head"]
 
 
@@ -37,11 +39,16 @@ class HeadFigures(NamedTuple):
 
 
 def head_table(figures: HeadFigures, thresholds: Thresholds) -> pd.DataFrame:
-    """One row per variant and head: r and ρ with their intervals and nulls, and the registered criteria."""
-    left = figures.alignment[figures.alignment["token_set"] == TOKEN_SETS[0]].reset_index(drop=True)
+    """One row per variant and head: r and ρ with their intervals and nulls, and the registered criteria.
+
+    `r_inner` is r over inner tokens: tokenizers cut a sequence's ends differently, and there fewer windows overlap a
+    token, so that its best score is lower whatever the motif.
+    """
+    by_set = {name: rows.reset_index(drop=True) for name, rows in figures.alignment.groupby("token_set")}
+    left = by_set[TOKEN_SETS[0]]
     right = figures.enrichment.reset_index(drop=True)
     on = ["variant", *KEYS]
-    left = left[[*on, *ALIGNMENT_COLUMNS]].assign(aligned=aligned(left, thresholds))
+    left = left[[*on, *ALIGNMENT_COLUMNS]].assign(r_inner=by_set[INNER]["r"], aligned=aligned(left, thresholds))
     right = right[[*on, *ENRICHMENT_COLUMNS]].assign(enriched=enriched(right, thresholds))
     return left.merge(right, on=on, validate="one_to_one", suffixes=("_r", "_rho"))
 
@@ -61,6 +68,7 @@ def head_summary(table: pd.DataFrame) -> dict[str, object]:
         "largest_r_high": best_r["r_high"],
         "r_head": _name(best_r),
         "largest_ceiling": own["ceiling"].max(),
+        "largest_r_inner": own["r_inner"].max(),
         "untrained_r": twin["r"].max(),
         "largest_rho": best_rho["rho"],
         "largest_rho_low": best_rho["rho_low"],
@@ -97,6 +105,7 @@ def _measures(one: HeadFigures, other: HeadFigures) -> dict[str, tuple[Resampled
     sums, other_sums = (from_arrays(HeadSums, figures.sums) for figures in (one, other))
     return {
         "r": (within_r(sums.all_tokens), within_r(other_sums.all_tokens)),
+        "r_inner": (within_r(sums.inner_tokens), within_r(other_sums.inner_tokens)),
         "rho": (enrichment(sums.received), enrichment(other_sums.received)),
     }
 

@@ -65,11 +65,13 @@ def _areas(judged: Judged) -> Float[ndarray, "resample"]:
 
 
 def _beyond_twin(task: JudgedTask, model: str) -> Float[ndarray, "resample"]:
-    return _areas(task.models[model][PROBE]) - _areas(task.models[model][TWIN])
+    gap: Float[ndarray, "resample"] = _areas(task.models[model][PROBE]) - _areas(task.models[model][TWIN])
+    return gap
 
 
 def _beyond_gc(task: JudgedTask, model: str) -> Float[ndarray, "resample"]:
-    return _areas(task.models[model][PROBE]) - _areas(task.floors[GC])
+    gap: Float[ndarray, "resample"] = _areas(task.models[model][PROBE]) - _areas(task.floors[GC])
+    return gap
 
 
 def _beyond_share(task: JudgedTask, model: str) -> Float[ndarray, "resample"]:

@@ -121,26 +121,22 @@ def loss_rows(
     rows: list[dict[str, object]] = []
     for predictor, values in losses.items():
         gains = losses[reference] - values
-        low, high = interval(weights @ values.sum(1) / tokens, level)
-        bits_low, bits_high = interval(weights @ values.sum(1) / total_bases / np.log(2), level)
-        gain_low, gain_high = interval(weights @ gains.sum(1) / tokens, level)
+        loss = _with_ends(values.mean(), weights @ values.sum(1) / tokens, level)
+        bits = values.sum() / bases.sum() / np.log(2)
+        per_base = _with_ends(bits, weights @ values.sum(1) / total_bases / np.log(2), level)
+        gain = _with_ends(gains.mean(), weights @ gains.sum(1) / tokens, level)
         rows.append(
-            {
-                "predictor": predictor,
-                "loss": values.mean(),
-                "low": low,
-                "high": high,
-                "tokens": values.size,
-                "bases": bases.sum(),
-                "bits_per_base": values.sum() / bases.sum() / np.log(2),
-                "bits_per_base_low": bits_low,
-                "bits_per_base_high": bits_high,
-                "gain": gains.mean(),
-                "gain_low": gain_low,
-                "gain_high": gain_high,
-            }
+            {"predictor": predictor, "tokens": values.size, "bases": float(bases.sum())}
+            | dict(zip(("loss", "low", "high"), loss, strict=True))
+            | dict(zip(("bits_per_base", "bits_per_base_low", "bits_per_base_high"), per_base, strict=True))
+            | dict(zip(("gain", "gain_low", "gain_high"), gain, strict=True))
         )
     return rows
+
+
+def _with_ends(value: float, resampled: Float[ndarray, "resample"], level: float) -> tuple[float, float, float]:
+    low, high = interval(resampled, level)
+    return float(value), float(low), float(high)
 
 
 def _unigram(stream: Int[ndarray, "token"], vocabulary_size: int) -> Float[ndarray, "token"]:

@@ -49,7 +49,9 @@ def probes_figure(table: DataFrame, *, level: float = 0.95) -> Figure:
         return nothing_measured(title)
     models, tasks = _names(table["model"]), _names(table["task"])
     looks = _looks(models)
-    labels = [*models, *(f"{model}, untrained" for model in models), *FLOORS.values()]
+    flagged = set(table.loc[table["flag"] != "none", "model"])
+    names = [f"{model} (flagged)" if model in flagged else model for model in models]
+    labels = [*names, *(f"{model}, untrained" for model in models), *FLOORS.values()]
     groups = [*(looks[model] for model in models), *[BROKEN] * len(models), *[FLOOR] * len(FLOORS)]
     grid = panel_grid(title, len(tasks), 2.7 if len(tasks) > 1 else 3.8, 0.22 * len(labels) + 0.75, margin=2.2)
     shown = ["auroc_low", "random_initialisation", *FLOORS]
@@ -227,7 +229,7 @@ def _probe_detail(rows: DataFrame) -> str:
 
 def _signs(rows: DataFrame) -> str:
     above, below = (rows["difference_low"] > 0).sum(), (rows["difference_high"] < 0).sum()
-    return f"above 0 in {above}, below in {below} of {len(rows)}"
+    return f"of {len(rows)} tasks {above} above 0, {below} below"
 
 
 def _plain(name: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -53,7 +53,7 @@ def probes_figure(table: DataFrame, *, level: float = 0.95) -> Figure:
     names = [f"{model} (flagged)" if model in flagged else model for model in models]
     labels = [*names, *(f"{model}, untrained" for model in models), *FLOORS.values()]
     groups = [*(looks[model] for model in models), *[BROKEN] * len(models), *[FLOOR] * len(FLOORS)]
-    grid = panel_grid(title, len(tasks), 2.7 if len(tasks) > 1 else 3.8, 0.22 * len(labels) + 0.75, margin=2.2)
+    grid = panel_grid(title, len(tasks), 2.7 if len(tasks) > 1 else 3.8, 0.22 * len(labels) + 0.75, _room(labels))
     shown = ["auroc_low", "random_initialisation", *FLOORS]
     lowest = float(np.floor(np.nanmin([*table[shown].to_numpy(dtype=float).ravel(), CHANCE]) * 20 - 0.2) / 20)
     for task, axis in zip(tasks, grid.panels, strict=True):
@@ -94,7 +94,7 @@ def differences_figure(table: DataFrame, *, level: float = 0.95) -> Figure:
     for (kind, first, second), axis in zip(pairs, grid.panels, strict=True):
         chosen = (table["kind"] == kind) & (table["first"] == first) & (table["second"] == second)
         rows = table[chosen].set_index("task").reindex(tasks)
-        heading(axis, first, f"minus {SECONDS.get(second, second)}; {_signs(rows.iloc[:-1])}")
+        heading(axis, first, f"minus {SECONDS.get(second, second)}")
         axis.axvline(0, color=QUIET, linewidth=1)
         group = Group("", INK, "s") if kind == "models" else looks[first]
         mean = group._replace(marker="P")
@@ -168,14 +168,15 @@ def heads_figure(summary: DataFrame, thresholds: Mapping[str, float], *, level: 
     questions, models = _names(summary["question"]), _names(summary["model"])
     looks = _looks(models)
     height = 0.3 * len(models) + 0.85
-    grid = panel_grid(title, 2 * len(questions), 3.1, height, margin=1.8, columns=2)
+    margin = 2 * _room(f"{model}, L99H99" for model in models)
+    grid = panel_grid(title, 2 * len(questions), 2.6, height, margin, columns=2)
     for place, axis in enumerate(grid.panels):
         question, measure = questions[place // 2], list(MEASURES)[place % 2]
         rows = summary[summary["question"] == question].set_index("model").reindex(models)
-        _best_heads(axis, rows, measure, thresholds[measure], [looks[model] for model in models])
         passing = "aligned" if measure == "r" else "enriched"
         counts = ", ".join(f"{count:.0f}/{heads:.0f}" for count, heads in rows[[passing, "heads"]].to_numpy())
-        heading(axis, _plain(question), f"{passing} heads: {counts}")
+        heading(axis, _plain(question), f"{passing}: {counts} heads")
+        _best_heads(axis, rows, measure, thresholds[measure], [looks[model] for model in models])
         _share_limits(axis, summary, measure, thresholds[measure])
     for axis, measure in zip(grid.bottom(), MEASURES, strict=True):
         axis.set_xlabel(MEASURES[measure])
@@ -214,6 +215,15 @@ KINDS = ("models", "floor", "own control")
 SECONDS = {"best_floor": "k-mer floor", "random_initialisation": UNTRAINED}
 
 
+LETTER = 0.075
+"""Inches of a letter of a row's name."""
+
+
+def _room(labels: Iterable[str]) -> float:
+    """Inches that the names of rows take."""
+    return max(map(len, labels)) * LETTER + 0.2
+
+
 def _names(column: Series) -> list[str]:
     return [str(name) for name in column.unique()]
 
@@ -225,11 +235,6 @@ def _looks(models: Sequence[str]) -> dict[str, Group]:
 def _probe_detail(rows: DataFrame) -> str:
     layers = ", ".join(f"{layer:.0f}" for layer in rows["layer"])
     return f"layers {layers}; {rows['n_test'].iloc[0]:,.0f} test sequences"
-
-
-def _signs(rows: DataFrame) -> str:
-    above, below = (rows["difference_low"] > 0).sum(), (rows["difference_high"] < 0).sum()
-    return f"of {len(rows)} tasks {above} above 0, {below} below"
 
 
 def _plain(name: str) -> str:

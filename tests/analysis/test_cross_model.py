@@ -168,6 +168,8 @@ def test_rates_of_a_tokenizer_can_be_counted_by_hand():
     assert row["single_letter_share"] == 0.4
     assert row["over_limit_share"] == 0.5
     assert (row["vocabulary_used"], row["vocabulary"]) == (4, 64 + 4)
+    pairs = FixedKmerTokenizer.generate(2)
+    assert tokenization_row(pairs, pairs.encode_many(["ACG"]), 3)["single_letter_share"] == 0.5
 
 
 # Rules

@@ -49,7 +49,7 @@ def test_random_numbers_depend_on_seed_step_and_label_alone(make_run):
     assert len({draw("a"), draw("b"), draw("a", name="throw")}) == 3
 
 
-def test_a_step_can_draw_another_step_s_numbers_again():
+def test_a_step_can_draw_another_step_s_numbers_again(make_run):
     one, other = make_run(name="catch", reads=["seed"]), make_run(name="throw", reads=["seed"])
     assert one.rng("a").integers(2**60) == other.rng("a", "catch").integers(2**60)
     assert one.rng("a").integers(2**60) != other.rng("a").integers(2**60)

@@ -110,7 +110,7 @@ class Task(Section):
     """Labels that count as negative; the other rows are left out and counted."""
 
     peaks: Location | None = None
-    """BED or narrowPeak: positives are windows on its summits, negatives GC-matched windows away from them."""
+    """BED, narrowPeak or bigBed: positives are windows on its summits, negatives GC-matched windows elsewhere."""
 
     window: PositiveInt = 200
     """Bases of a window on a peak."""
@@ -303,7 +303,10 @@ class Config(Section):
     """Genome FASTA, plain or gzip."""
 
     peaks: Location | None = None
-    """Your own peaks (BED or narrowPeak, plain or gzip): replaces the profile's tasks; needs --genome."""
+    """Your own peaks (BED or narrowPeak, plain or gzip, or bigBed): replaces the profile's tasks; needs --genome."""
+
+    blacklist: Location | None = None
+    """BED of places (plain or gzip, or bigBed) where no peak and no matched window may lie, as ENCODE's blacklist."""
 
     signal: Location | None = None
     """bigWig whose mean over each window is added to peak tasks."""

@@ -55,6 +55,7 @@ def _parse(path: Path, text: str) -> dict[str, Any]:
 PATH_FIELDS = (
     "genome",
     "genomes",
+    "blacklist",
     "peaks",
     "signal",
     "train",

@@ -13,7 +13,7 @@ def table(length, gc, to_end):
     """Tokens of which matching sees these covariates alone."""
     count = len(length)
     columns = np.asarray(length), np.asarray(to_end, dtype=float), np.asarray(gc, dtype=float)
-    return TokenTable(np.zeros(count, dtype=int), np.arange(count), *columns)
+    return TokenTable(np.zeros(count, dtype=int), np.arange(count), np.zeros(count, dtype=int), *columns)
 
 
 def random_tokens(count, rng, lengths=(4, 6), gc=0.5, to_end=60):

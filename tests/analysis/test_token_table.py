@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from mints.analysis.background import END_CALIPER, GC_CALIPER
-from mints.analysis.token_roles import AskedMotif, assign_roles, best_windows, part_of
-from mints.analysis.token_table import token_motif, token_table
+from mints.analysis.token_roles import AskedMotif, assign_roles, part_of
+from mints.analysis.token_table import SitePlaces, best_windows, site_places, token_motif, token_table
 from mints.data.motif_scores import motif_scorer, sites
 from mints.data.motifs import Motif
 from mints.models.tokenizers import FixedKmerTokenizer, train_bpe
@@ -61,7 +61,7 @@ def test_the_table_equals_a_loop_over_tokens_and_letters(encodings):
     rows = [*content(encodings)]
     assert len(table.sequence) == len(rows) > 150
     for row, (index, position, start, end) in enumerate(rows):
-        assert (table.sequence[row], table.position[row]) == (index, position)
+        assert (table.sequence[row], table.position[row], table.start[row]) == (index, position, start)
         assert table.length[row] == len(SEQUENCES[index][start:end])
         middle = start + (end - start) / 2
         assert table.to_end[row] == min(middle, len(SEQUENCES[index]) - middle)
@@ -94,7 +94,8 @@ def found(windows, label):
 
 def test_bits_and_support_equal_a_loop_over_windows(encodings):
     windows = SCORER.windows(SEQUENCES)
-    motif = token_motif(SCORER, found, windows, encodings, [0] * len(SEQUENCES))
+    known = site_places([found(of_sequence, 0) for of_sequence in windows])
+    motif = token_motif(SCORER, windows, known, token_table(SEQUENCES, encodings))
     supported = 0
     for row, token in enumerate(content(encodings)):
         index, _, start, end = token
@@ -106,15 +107,13 @@ def test_bits_and_support_equal_a_loop_over_windows(encodings):
     assert np.isinf(motif.bits).any()
 
 
-def test_sites_may_follow_from_the_label():
-    """A known site belongs to positive sequences alone, whatever their letters score."""
+def test_sites_may_be_known_without_scanning():
+    """A known site belongs to its own sequence alone, whatever its letters score."""
     sequences = random_sequences((30, 30), seed=5)
     encodings = TOKENIZERS["3-mers"].encode_many(sequences)
 
-    def anchored(windows, label):
-        return np.array([[10, 15]] if label == 1 else [], dtype=int).reshape(-1, 2)
-
-    motif = token_motif(SCORER, anchored, SCORER.windows(sequences), encodings, [0, 1])
+    anchored = site_places([np.zeros((0, 2), dtype=int), np.array([[10, 15]])])
+    motif = token_motif(SCORER, SCORER.windows(sequences), anchored, token_table(sequences, encodings))
     assert np.flatnonzero(motif.support).tolist() == [10 + 3, 10 + 4]  # bases 9 to 12 and 12 to 15
 
 
@@ -150,7 +149,9 @@ def assigned():
 
 def test_the_motif_in_question_has_its_own_scores_and_the_matched_ones_of_its_support_tokens(assigned):
     sequences, encodings, (roles, support_tokens, matched_tokens, balance) = assigned
-    motif = token_motif(SCORER, rare_sites, SCORER.windows(sequences), encodings, [0] * len(sequences))
+    windows = SCORER.windows(sequences)
+    rare = site_places([rare_sites(of_sequence, 0) for of_sequence in windows])
+    motif = token_motif(SCORER, windows, rare, token_table(sequences, encodings))
     np.testing.assert_array_equal(roles.bits[:, 0], motif.bits)
     assert not (roles.support[:, 0] & ~motif.support).any()
     assert support_tokens == motif.support.sum()
@@ -177,13 +178,13 @@ def test_a_permuted_motif_has_the_same_columns_in_another_order_and_as_many_site
     sequences, encodings, (roles, *_) = assigned
     n_sites = sum(len(rare_sites(windows, 0)) for windows in SCORER.windows(sequences))
     scorers = [motif_scorer(Motif("", "", MOTIF.counts[list(order)])) for order in permutations(range(5))][1:]
-    table = token_table(sequences, encodings)
+    table, nowhere = token_table(sequences, encodings), SitePlaces(*np.zeros((2, 0), dtype=int))
     for column in range(1, 1 + PERMUTATIONS):
         assert (roles.bits[:, column] != roles.bits[:, 0]).any()
         (windows,) = (
             windows
             for scorer, windows in ((scorer, scorer.windows(sequences)) for scorer in scorers)
-            if np.array_equal(token_bits(scorer, windows, encodings), roles.bits[:, column])
+            if np.array_equal(token_motif(scorer, windows, nowhere, table).bits, roles.bits[:, column])
         )
         best = sorted((float(bits) for of_sequence in windows for bits in of_sequence.bits), reverse=True)[:n_sites]
         supporting = roles.bits[roles.support[:, column], column]
@@ -193,17 +194,13 @@ def test_a_permuted_motif_has_the_same_columns_in_another_order_and_as_many_site
     assert len(table.sequence) == len(roles.bits)
 
 
-def token_bits(scorer, windows, encodings):
-    return token_motif(scorer, lambda windows, label: np.zeros((0, 2), dtype=int), windows, encodings, [0] * 81).bits
-
-
 @pytest.mark.parametrize("count", [0, 1, 40, 10_000])
 def test_the_best_windows_are_as_many_as_asked_for_and_no_better_ones_are_left(count):
     windows = SCORER.windows(SEQUENCES)
-    rule = best_windows(windows, SCORER.width, count)
+    best = best_windows(windows, count)
     chosen, left = [], []
-    for scored in windows:
-        starts = {int(start) for start, end in rule(scored, 0) if end - start == SCORER.width}
+    for index, scored in enumerate(windows):
+        starts = {int(start) for start in best.start[best.sequence == index]}
         for start, bits in enumerate(scored.bits.tolist()):
             (chosen if start in starts else left).append(bits)
     if count == 10_000:  # more than there are

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from mints.data.genome import Genome
 from mints.data.natural_pairs import natural_pairs, read_variants
-from mints.data.sequences import Genome
 from mints.errors import MintsError
 
 
@@ -15,7 +15,7 @@ def unmoved(sequences):
 @pytest.fixture
 def genome(tmp_path):
     (tmp_path / "genome.fa").write_text(">chr1\nACGTACGTACGTACGTACGT\n")
-    return Genome.open(tmp_path / "genome.fa")
+    return Genome.open(tmp_path / "genome.fa", tmp_path / "genomes")
 
 
 def test_variants_become_windows_centred_on_them(tmp_path, genome):

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from mints.data.sequences import ReadCounts
-from mints.data.tasks import COLUMNS, read_task_table
+from mints.data.tasks import COLUMNS, canonical_name, read_task_table
 from mints.errors import MintsError
 
 ROWS = [("chr20:10-14|1", "ACGT", 1), ("chr1:5-9(-)|0", "TTTN", 0), ("plain", "GGCA", 0)]
@@ -119,6 +119,78 @@ def test_a_truncated_table_and_a_missing_one_are_said_to_be_so(write, tmp_path):
 def test_a_label_cannot_be_on_both_sides(write):
     with pytest.raises(MintsError, match=r"label 1 is given as positive and as negative"):
         read_task_table(write("sequence,label\nAA,0\nCC,1\n", "t.csv"), [1], [0, 1])
+
+
+HUB = pd.DataFrame(
+    [
+        ("ACGT", "chr20:257674-257678|1", 1, "splice_sites_donors"),
+        ("AAAA", "chr1:10-14|0", 0, "promoter_tata"),
+        ("CCNC", "chr21:5-9|0", 0, "splice_sites_donors"),
+        ("GGGG", "chr22:5-9|1", 1, "promoter_tata"),
+        ("TTRT", "chr2:7-11|1", 1, "splice_sites_acceptors"),
+    ],
+    columns=["sequence", "name", "label", "task"],
+)
+"""The layout of the published tables: several tasks in one file."""
+
+
+@pytest.fixture(params=["parquet", "csv"])
+def hub_table(request, tmp_path):
+    path = tmp_path / f"train.{request.param}"
+    HUB.to_parquet(path) if request.param == "parquet" else HUB.to_csv(path, index=False)
+    return path
+
+
+@pytest.mark.parametrize("name", ["splice_sites_donors", "splice_site_donor", "Splice-Sites donor"])
+def test_a_table_of_several_tasks_gives_the_rows_of_the_one_that_is_asked_for(hub_table, name):
+    counts = ReadCounts()
+    table = read_task_table(hub_table, counts=counts, task=name)
+    assert table["sequence"].tolist() == ["ACGT", "CCNC"]
+    assert table["label"].tolist() == [1, 0]
+    assert table[["chromosome", "start", "end"]].to_numpy().tolist() == [["chr20", 257674, 257678], ["chr21", 5, 9]]
+    assert counts.other_tasks == 3
+    assert counts.replaced == {}  # the R of another task's row was not read
+
+
+@pytest.mark.parametrize("name", ["", "splice_sites", "enhancers"])
+def test_a_task_that_the_table_does_not_hold_is_answered_with_those_that_it_holds(hub_table, name):
+    with pytest.raises(MintsError) as error:
+        read_task_table(hub_table, task=name)
+    held = "its tasks are splice_sites_donors, promoter_tata, splice_sites_acceptors"
+    assert f"has no rows of task {name!r}: {held}" in str(error.value)
+
+
+@pytest.mark.parametrize("second", ["splice_sites_donors", "splice_site_donor"])
+def test_a_table_of_one_task_is_taken_whole_whatever_the_task_is_called_here(tmp_path, second):
+    path = tmp_path / "train.parquet"
+    HUB.iloc[[0, 2]].assign(task=["splice_sites_donors", second]).to_parquet(path)
+    counts = ReadCounts()
+    assert len(read_task_table(path, counts=counts, task="mine")) == 2
+    assert counts.other_tasks == 0
+
+
+def test_a_bad_row_of_a_task_is_named_by_its_place_in_the_file(tmp_path):
+    path = tmp_path / "train.parquet"
+    HUB.assign(sequence=["ACGT", "AAAA", "CEC", "GGGG", "TT"]).to_parquet(path)
+    with pytest.raises(MintsError, match=r"row 3: letter 'E' is not DNA"):
+        read_task_table(path, task="splice_sites_donors")
+    HUB.assign(label=["1", "0", "2", "yes", "1"]).to_parquet(path)
+    with pytest.raises(MintsError, match=r"row 4: label 'yes' is not an integer"):
+        read_task_table(path, task="promoter_tata")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("splice_site_donor", "splice_sites_donors", True),
+        ("enhancers_types", "enhancer_type", True),
+        ("promoter_tata", "promoter_no_tata", False),
+        ("splice_sites_donors", "splice_sites_acceptors", False),
+        ("H3K4me1", "H3K4me2", False),
+    ],
+)
+def test_singular_and_plural_are_one_name_and_tasks_stay_apart(one, other, same):
+    assert (canonical_name(one) == canonical_name(other)) is same
 
 
 def test_real_tables_have_the_published_numbers_of_rows(shared):

@@ -1,19 +1,18 @@
 """Checkpoints on disk and from the hub: exact, strict, and inert."""
 
 import json
-import pickle
-from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from mints.errors import MintsError
-from mints.models.checkpoint import load_model, read_tensors, save_model, weight_files
+from mints.models.checkpoint import load_model, save_model
 from mints.models.encoder import randomly_initialised
 from mints.models.families import FAMILIES
 from mints.models.hub import checkpoint_files, locate_checkpoint
 from mints.models.tokenizers import FixedKmerTokenizer, train_bpe
+from mints.models.weights import read_weights, weight_files
 
 
 @pytest.fixture(scope="module")
@@ -74,49 +73,64 @@ def test_pickled_and_sharded_weights_give_the_same_model(checkpoint, tmp_path):
         weight_files(sharded)
 
 
-class Payload:
-    """What a malicious pickle runs."""
-
-    def __init__(self, target: Path) -> None:
-        self.target = target
-
-    def __reduce__(self):
-        return (Path.touch, (self.target,))
+@pytest.mark.parametrize("index", ["{", "[]", '{"weight_map": 3}', '{"metadata": {}}'])
+def test_an_index_that_is_none_is_named(tmp_path, index):
+    (tmp_path / "model.safetensors.index.json").write_text(index)
+    with pytest.raises(MintsError, match=r"model\.safetensors\.index\.json is no index of weight files$"):
+        weight_files(tmp_path)
 
 
-def test_a_malicious_pickle_and_python_files_in_a_checkpoint_execute_nothing(checkpoint, tmp_path):
-    folder, _ = checkpoint
-    witness = tmp_path / "executed"
+def test_an_index_reaches_no_file_outside_its_folder(checkpoint, tmp_path):
+    index = {"weight_map": {"a": "../elsewhere/model.safetensors"}}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(MintsError, match=r"names files outside its folder: \.\./elsewhere/model\.safetensors$"):
+        weight_files(tmp_path)
+
+
+@pytest.mark.parametrize("layout", ["model.safetensors", "pytorch_model.bin"])
+def test_a_loaded_model_owns_its_weights_and_may_be_saved_over_its_file(checkpoint, tmp_path, layout):
+    folder, encoder = checkpoint
     for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
         (tmp_path / name).write_bytes((folder / name).read_bytes())
-    configuration = json.loads((folder / "config.json").read_text())
-    configuration["auto_map"] = {"AutoModel": "evil.Model"}
-    (tmp_path / "config.json").write_text(json.dumps(configuration))
-    (tmp_path / "evil.py").write_text(f"import pathlib; pathlib.Path({str(witness)!r}).touch()")
-    torch.save({"bert.embeddings.word_embeddings.weight": Payload(witness)}, tmp_path / "pytorch_model.bin")
-    with pytest.raises(MintsError, match="cannot be read as weights"):
+    weights = load_file(folder / "model.safetensors")
+    if layout == "pytorch_model.bin":
+        torch.save(weights, tmp_path / layout)
+    else:
+        save_file(weights, tmp_path / layout)
+    loaded = load_model(str(tmp_path))
+    with (tmp_path / layout).open("r+b") as file:
+        file.write(b"\0" * (tmp_path / layout).stat().st_size)
+    expected = encoder.state_dict()
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in loaded.encoder.state_dict().items())
+
+
+def test_settings_that_are_of_no_encoder_are_one_clear_line(checkpoint, tmp_path):
+    folder, _ = checkpoint
+    for name in ("model.safetensors", "tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    settings = json.loads((folder / "config.json").read_text())
+    for wrong in ({"num_attention_heads": 5}, {"hidden_size": "24"}):
+        (tmp_path / "config.json").write_text(json.dumps(settings | wrong))
+        with pytest.raises(MintsError, match=r"config\.json is of no encoder: .+$"):
+            load_model(str(tmp_path))
+    (tmp_path / "config.json").write_text("[]")
+    with pytest.raises(MintsError, match=r"config\.json is not a JSON object$"):
         load_model(str(tmp_path))
-    (tmp_path / "pytorch_model.bin").write_bytes(pickle.dumps(Payload(witness)))
-    with pytest.raises(MintsError, match="cannot be read as weights"):
-        load_model(str(tmp_path))
-    (tmp_path / "pytorch_model.bin").unlink()
-    (tmp_path / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes())
-    load_model(str(tmp_path))
-    assert not witness.exists()
 
 
 def test_damaged_and_missing_files_are_named(checkpoint, tmp_path):
     folder, _ = checkpoint
     with pytest.raises(MintsError, match="does not exist"):
         load_model(str(tmp_path / "nowhere"))
+    with pytest.raises(MintsError, match=r"has no weights: expected one of model\.safetensors, .* or one \.pt file$"):
+        load_model(str(tmp_path))
+    (tmp_path / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes())
     with pytest.raises(MintsError, match=r"has no config\.json"):
         load_model(str(tmp_path))
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(MintsError, match="is not JSON"):
         load_model(str(tmp_path))
     (tmp_path / "config.json").write_bytes((folder / "config.json").read_bytes())
-    with pytest.raises(MintsError, match="has no weights"):
-        load_model(str(tmp_path))
     whole = (folder / "model.safetensors").read_bytes()
     (tmp_path / "model.safetensors").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(MintsError, match="cannot be read as weights"):
@@ -126,7 +140,7 @@ def test_damaged_and_missing_files_are_named(checkpoint, tmp_path):
 def test_a_file_of_something_else_is_not_a_table_of_tensors(tmp_path):
     torch.save([1, 2, 3], tmp_path / "model.pt")
     with pytest.raises(MintsError, match="does not hold a table of tensors"):
-        read_tensors(tmp_path / "model.pt")
+        read_weights([tmp_path / "model.pt"])
 
 
 def test_a_tokenizer_larger_than_the_model_is_refused(checkpoint, tmp_path):

@@ -2,12 +2,13 @@
 
 import gc
 import weakref
+from dataclasses import replace
 
 import pytest
 import torch
 from architectures import LEARNED, POST, PRE
 
-from mints.errors import UsageError
+from mints.errors import MintsError, UsageError
 from mints.models.encoder import randomly_initialised
 from mints.models.sites import site_names
 
@@ -210,10 +211,15 @@ def test_nothing_of_a_run_outlives_its_output(encoder):
     assert kept() is None
 
 
-def test_more_tokens_than_learned_positions_is_an_error():
-    encoder = randomly_initialised(LEARNED, seed=0)
-    with pytest.raises(ValueError, match="more tokens than the model's 16 positions"):
-        encoder.run(torch.full((1, 17), 5))
+@pytest.mark.parametrize(("offset", "capacity"), [(0, 16), (2, 14)])
+def test_more_tokens_than_learned_positions_is_one_clear_line(offset, capacity):
+    encoder = randomly_initialised(replace(LEARNED, position_offset=offset), seed=0)
+    longest = torch.full((2, capacity + 1), 5)
+    longest[:, -1] = LEARNED.pad_id
+    assert encoder.run(longest).residual.isfinite().all()
+    longest[1, -1] = 5
+    with pytest.raises(MintsError, match=rf"^a sequence has {capacity + 1} tokens, the model takes {capacity}: "):
+        encoder.run(longest)
 
 
 def test_random_initialisation_is_the_same_for_a_seed_and_differs_between_seeds():

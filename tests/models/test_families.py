@@ -137,6 +137,18 @@ def test_prefixes_may_be_left_out_and_module_prefixes_are_dropped(golden):
         assert all(torch.equal(state[name], expected[name]) for name in expected)
 
 
+def test_a_tied_matrix_in_half_precision_is_still_seen_as_tied(golden):
+    vectors = golden("dnabert2_4head")
+    halves = {name: tensor.half() for name, tensor in vectors.weights.items()}
+    assert "cls.predictions.decoder.weight" in halves
+    encoder = DNABERT2.load(vectors.configuration, halves, "half")
+    assert encoder.embed.weight.dtype == torch.float32
+    assert torch.equal(encoder.embed.weight, halves["bert.embeddings.word_embeddings.weight"].float())
+    halves["cls.predictions.decoder.weight"] = halves["cls.predictions.decoder.weight"] + 1
+    with pytest.raises(MintsError, match=r"1 tensor unexpected \(cls\.predictions\.decoder\.weight\)"):
+        DNABERT2.load(vectors.configuration, halves, "untied")
+
+
 def test_a_checkpoint_without_its_head_loads_and_says_so_when_asked_for_logits(golden):
     vectors = golden("dnabert2_4head")
     headless = {name: tensor for name, tensor in vectors.weights.items() if not name.startswith("cls.")}

@@ -13,7 +13,7 @@ from small_study import Study
 from mints.analysis.loading_checks import EXCHANGES, exchange_checks, exchanged, loss_checks
 from mints.analysis.masked_tokens import fit_floors, loss_rows
 from mints.analysis.probes import fit_layers
-from mints.data.sequences import Genome
+from mints.data.genome import Genome
 from mints.models.checkpoint import load_model, save_model
 from mints.models.compute import resolve_compute
 from mints.models.encoder import randomly_initialised

@@ -86,6 +86,7 @@ def world(finished, tmp_path_factory):
     (root / "web").mkdir()
     soft_masked = "\n".join(line if line.startswith(">") else line[:30].lower() + line[30:] for line in lines)
     (root / "web" / "hg38.fa.gz").write_bytes(gzip.compress(soft_masked.encode(), 1, mtime=0))
+    (root / "web" / "ENCFF356LFX.bed.gz").write_bytes(gzip.compress(b"chr1\t0\t5000\tHigh Signal Region\n", mtime=0))
     (root / "web" / "ENCFF827JRI.bed.gz").write_bytes((simulated / "ctcf.narrowPeak.gz").read_bytes())
     return root
 
@@ -109,12 +110,13 @@ def servers(world, stumbles=()):
 def turned(world, address):
     """The profile's text with what has to differ here: addresses outside the hub, hashes, caps and chromosomes."""
     text = re.sub(
-        r"https://[^\"#]*/([^/\"#]+\.gz)(#sha256=\w+)?",
+        r"https://[^\"#]*/([^/\"#]+\.gz)(#\w+=\w+)?",
         lambda found: f"{address}/{found[1]}#sha256={sha256(world / 'web' / found[1])}",
         PROFILE,
     )
     known = "".join(f'"{p.name}" = "{sha256(p)}"\n' for p in (world / "model").iterdir() if p.name.startswith("tok"))
     text = re.sub(r"\[model_sha256\]\n(\".*\n)+", f"[model_sha256]\n{known}", text)
+    text = text.replace("max_patching_pairs = 512\n", "")
     return text.replace("[model_sha256]", f"{CAPS}\n[model_sha256]", 1)
 
 
@@ -166,7 +168,7 @@ def test_wrong_bytes_end_the_run_before_any_step_and_never_enter_the_cache(world
 def test_everything_that_is_missing_is_listed_at_once_with_the_command_that_gets_it(tmp_path):
     outcome = run_main("--max-probe-train", "64", "--offline", folder=tmp_path, HF_ENDPOINT=NOWHERE)
     assert outcome.code == 1
-    assert "11 of 11 sources cannot be had, so that nothing was started" in outcome.err
+    assert "12 of 12 sources cannot be had, so that nothing was started" in outcome.err
     assert "model: zhihan1996/DNABERT-2-117M at revision 7bce263b" in outcome.err
     for task in TASKS:
         assert f"/{task}/train.{{parquet,fna}}" in outcome.err

@@ -10,8 +10,8 @@ from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from mints.analysis.background import Balance, balance, match_background
-from mints.analysis.token_table import token_motif, token_table
-from mints.data.motif_scores import MotifScorer, Windows, motif_scorer, permuted, sites
+from mints.analysis.token_table import best_windows, site_places, token_motif, token_table
+from mints.data.motif_scores import MotifScorer, Windows, motif_scorer, permuted
 from mints.models.tokenizers import Encoding
 
 
@@ -76,14 +76,15 @@ def assign_roles(
     shape = len(tokens.sequence), 1 + permutations
     bits, support, background = np.zeros(shape, np.float32), np.zeros(shape, bool), np.zeros(shape, bool)
     of_question: tuple[int, int, list[Balance]] = (0, 0, [])
-    sites_of, n_sites = motif.sites, 0
+    n_sites = 0
     for place, scorer in enumerate((motif.scorer, *(motif.permuted(rng) for _ in range(permutations)))):
         windows = scorer.windows(sequences)
         if place == 0:
-            n_sites = sum(len(motif.sites(*of_sequence)) for of_sequence in zip(windows, labels.tolist(), strict=True))
+            found = site_places([motif.sites(*pair) for pair in zip(windows, labels.tolist(), strict=True)])
+            n_sites = len(found.start)
         else:
-            sites_of = best_windows(windows, scorer.width, n_sites)
-        scored = token_motif(scorer, sites_of, windows, encodings, labels.tolist())
+            found = best_windows(windows, n_sites)
+        scored = token_motif(scorer, windows, found, tokens)
         matched = match_background(tokens, scored.support, np.isfinite(scored.bits), rng)
         bits[:, place] = scored.bits
         support[matched.support, place] = background[matched.background, place] = True
@@ -92,15 +93,6 @@ def assign_roles(
     inner = tokens.to_end - tokens.length / 2 >= motif.scorer.width - 1
     roles = TokenRoles(tokens.sequence, tokens.position, bits, support, background, inner, labels == 1)
     return Assigned(roles, *of_question)
-
-
-def best_windows(
-    windows: Sequence[Windows], width: int, count: int
-) -> Callable[[Windows, int], Int[ndarray, "site 2"]]:
-    """The rule by which the best `count` windows of all sequences are sites (more where scores tie)."""
-    every = np.concatenate([of_sequence.bits for of_sequence in windows])
-    threshold = float(np.partition(every, -count)[-count]) if 0 < count <= len(every) else np.inf
-    return lambda of_sequence, label: sites(of_sequence, width, threshold)
 
 
 def part_of(roles: TokenRoles, start: int, stop: int) -> TokenRoles:

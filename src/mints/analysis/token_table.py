@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Float32, Int
 from numpy import ndarray
 
 from mints.data.motif_scores import MotifScorer, Windows, token_scores, token_support
@@ -24,6 +24,9 @@ class TokenTable(NamedTuple):
 
     position: Int[ndarray, "token"]
     """Index in the encoding, special tokens counted."""
+
+    start: Int[ndarray, "token"]
+    """First base in its sequence."""
 
     length: Int[ndarray, "token"]
     """Bases."""
@@ -60,23 +63,54 @@ def _rows(index: int, sequence: str, encoding: Encoding) -> tuple[ndarray, ...]:
     low = np.clip(middle.astype(int) - NEIGHBOURHOOD // 2, 0, None)
     high = np.clip(middle.astype(int) + NEIGHBOURHOOD // 2, None, len(sequence))
     gc = (gc_before[high] - gc_before[low]) / np.maximum(high - low, 1)
-    return np.full(len(position), index), position, end - start, np.minimum(middle, len(sequence) - middle), gc
+    return np.full(len(position), index), position, start, end - start, np.minimum(middle, len(sequence) - middle), gc
 
 
-def token_motif(
-    scorer: MotifScorer,
-    sites_of: Callable[[Windows, int], Int[ndarray, "site 2"]],
-    windows: Sequence[Windows],
-    encodings: Sequence[Encoding],
-    labels: Sequence[int],
-) -> TokenMotif:
-    """Motif score and support of every content token, in the order of `token_table`.
+class SitePlaces(NamedTuple):
+    """Sites of one motif in many sequences; all are as wide as the motif."""
 
-    sites_of: coordinates of a sequence's sites, given its scored windows and its label.
+    sequence: Int[ndarray, "site"]
+    """Index of the sequence."""
+
+    start: Int[ndarray, "site"]
+    """First base in it."""
+
+
+def site_places(sites: Sequence[Int[ndarray, "site 2"]]) -> SitePlaces:
+    """Sites of every sequence, given as its half-open coordinates."""
+    counts = [len(of_sequence) for of_sequence in sites]
+    starts = np.concatenate([of_sequence[:, 0] for of_sequence in sites] or [np.zeros(0, dtype=np.int64)])
+    return SitePlaces(np.repeat(np.arange(len(sites)), counts), starts.astype(np.int64))
+
+
+def best_windows(windows: Sequence[Windows], count: int) -> SitePlaces:
+    """The best `count` windows of all sequences (more where scores tie; none where there are fewer windows)."""
+    bits, lengths = _flat(windows)
+    threshold = float(np.partition(bits, -count)[-count]) if 0 < count <= len(bits) else np.inf
+    chosen = np.flatnonzero(bits >= threshold)
+    sequence = np.repeat(np.arange(len(lengths)), lengths)[chosen]
+    return SitePlaces(sequence, chosen - (np.cumsum(lengths) - lengths)[sequence])
+
+
+def token_motif(scorer: MotifScorer, windows: Sequence[Windows], sites: SitePlaces, tokens: TokenTable) -> TokenMotif:
+    """Motif score and support of every token.
+
+    All sequences are laid on one axis, width − 1 places without a window between them, so that no token reaches the
+    windows of another sequence.
     """
-    bits, support = [], []
-    for scored, encoding, label in zip(windows, encodings, labels, strict=True):
-        spans = encoding.spans[~encoding.special]
-        bits.append(token_scores(scored, scorer.width, spans))
-        support.append(token_support(sites_of(scored, label), spans))
-    return TokenMotif(np.concatenate(bits), np.concatenate(support))
+    bits, lengths = _flat(windows)
+    gaps = (scorer.width - 1) * np.arange(len(lengths))
+    offsets = np.cumsum(lengths) - lengths + gaps
+    axis = np.full(len(bits) + (scorer.width - 1) * len(lengths), -np.inf, dtype=np.float32)
+    axis[np.arange(len(bits)) + np.repeat(gaps, lengths)] = bits
+    start = tokens.start + offsets[tokens.sequence]
+    spans = np.stack([start, start + tokens.length], axis=1)
+    first = sites.start + offsets[sites.sequence]
+    scores = token_scores(Windows(axis, np.ones(len(axis), dtype=np.int8)), scorer.width, spans)
+    return TokenMotif(scores, token_support(np.stack([first, first + scorer.width], axis=1), spans))
+
+
+def _flat(windows: Sequence[Windows]) -> tuple[Float32[ndarray, "window"], Int[ndarray, "sequence"]]:
+    """Scores of all windows, sequence by sequence, and how many each sequence has."""
+    lengths = np.array([len(of_sequence.bits) for of_sequence in windows], dtype=np.int64)
+    return np.concatenate([of_sequence.bits for of_sequence in windows]), lengths

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mints.data.counterfactuals import Boundaries, is_aligned
-from mints.data.sequences import Genome
+from mints.data.genome import Genome
 from mints.errors import MintsError
 
 COLUMNS = ("chrom", "pos", "ref", "alt")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
+from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +12,8 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from mints.data.composition import gc_content
-from mints.data.sequences import Genome
+from mints.data.genome import Genome
+from mints.data.intervals import count_overlaps
 from mints.errors import MintsError
 
 CALIPER = 0.02
@@ -30,69 +33,102 @@ class PeakWindows(NamedTuple):
     """chromosome, start, end, sequence, signal."""
 
     dropped: dict[str, int]
-    """Peaks that gave no window, by reason."""
+    """Peaks that gave no window, by the first reason that holds."""
 
 
-def peak_windows(peaks: pd.DataFrame, genome: Genome, width: int) -> PeakWindows:
-    """Windows centred on the summits (else on the middles) of peaks; one of several equal ones is kept.
+class Matches(NamedTuple):
+    """Windows like those on peaks."""
 
-    Windows beyond a chromosome's end or with an N are dropped and counted.
+    table: pd.DataFrame
+    """chromosome, start, end, sequence."""
+
+    candidates: dict[str, int]
+    """How many places were drawn, and how many of them were left out, by the first reason that holds."""
+
+
+def peak_windows(peaks: pd.DataFrame, genome: Genome, width: int, blacklist: pd.DataFrame | None = None) -> PeakWindows:
+    """Windows centred on the summits (else on the middles) of peaks; of several equal ones the strongest is kept.
+
+    Windows beyond a chromosome's end or with an N are dropped and counted, as are those that share a base with the
+    blacklist, themselves or by their peak.
     """
     middle = (peaks["start"] + peaks["end"]) // 2
     centre = peaks["summit"].fillna(middle).astype("int64")
     table = pd.DataFrame({"chromosome": peaks["chromosome"], "start": centre - width // 2, "signal": peaks["signal"]})
     table["end"] = table["start"] + width
-    lengths = table["chromosome"].map(genome.lengths)
-    inside = (table["start"] >= 0) & (table["end"] <= lengths)
-    unique = ~table.duplicated(["chromosome", "start"])
-    kept = table[inside & unique].copy()
+    inside = (table["start"] >= 0) & (table["end"] <= table["chromosome"].map(genome.lengths))
+    listed = inside & (_on(table, blacklist) | _on(peaks, blacklist))
+    kept = table[inside & ~listed].sort_values("signal", ascending=False, kind="stable")
+    twins = kept.duplicated(["chromosome", "start"])
+    kept = kept[~twins].sort_values(["chromosome", "start"])
     places = zip(kept["chromosome"], kept["start"], kept["end"], strict=True)
     kept["sequence"] = [genome.fetch(name, start, end) for name, start, end in places]
-    whole = ~kept["sequence"].str.contains("N")
+    whole = np.array(["N" not in sequence for sequence in kept["sequence"]], dtype=bool)
     dropped = {
         "beyond_the_chromosome": int((~inside).sum()),
-        "same_window_as_another": int((inside & ~unique).sum()),
+        "on_the_blacklist": int(listed.sum()),
+        "same_window_as_another": int(twins.sum()),
         "has_n": int((~whole).sum()),
     }
-    return PeakWindows(kept[whole].sort_values(["chromosome", "start"]).reset_index(drop=True), dropped)
+    return PeakWindows(kept[whole].reset_index(drop=True), dropped)
 
 
 def matched_negatives(
-    windows: pd.DataFrame, genome: Genome, peaks: pd.DataFrame, rng: np.random.Generator
-) -> pd.DataFrame:
+    windows: pd.DataFrame,
+    genome: Genome,
+    peaks: pd.DataFrame,
+    rng: np.random.Generator,
+    blacklist: pd.DataFrame | None = None,
+) -> Matches:
     """For every window one like it: same width and chromosome, no N, GC content within `CALIPER`.
 
-    Matches lie away from all peaks and from one another; a window that finds none in all rounds stays without.
-    Returns chromosome, start, end, sequence. Raises MintsError where no window found a match.
+    Matches lie away from all peaks, the blacklist and one another; a window that finds none in all rounds stays
+    without. Raises MintsError where no window found a match.
     """
-    matches: list[pd.DataFrame] = []
-    for chromosome, rows in windows.groupby("chromosome", sort=True):
-        name = str(chromosome)
-        taken = _occupied(genome.lengths[name], [rows, peaks[peaks["chromosome"] == chromosome]])
-        matches.append(_match_chromosome(rows, name, genome, taken, rng))
+    avoided = {"on_a_peak": pd.concat([windows, peaks])}
+    if blacklist is not None:
+        avoided["on_the_blacklist"] = blacklist
+    candidates: Counter[str] = Counter()
+    matches = [
+        _match_chromosome(rows, str(chromosome), genome, avoided, candidates, rng)
+        for chromosome, rows in windows.groupby("chromosome", sort=True)
+    ]
     table = pd.concat(matches, ignore_index=True)
     if table.empty:
         raise MintsError(f"no window of {genome.path} away from the peaks matches them in GC content within {CALIPER}")
-    return table
+    return Matches(table, dict(candidates))
 
 
 def _match_chromosome(
-    rows: pd.DataFrame, chromosome: str, genome: Genome, taken: Bool[ndarray, "base"], rng: np.random.Generator
+    rows: pd.DataFrame,
+    chromosome: str,
+    genome: Genome,
+    avoided: dict[str, pd.DataFrame],
+    counts: Counter[str],
+    rng: np.random.Generator,
 ) -> pd.DataFrame:
+    """Greedy matches in the order of the rows. avoided: intervals away from which they lie, by reason."""
     width = int(rows["end"].iloc[0] - rows["start"].iloc[0])
+    avoided = {reason: table[table["chromosome"] == chromosome] for reason, table in avoided.items()}
     wanted = gc_content(rows["sequence"].tolist()).tolist()
     candidates = max(CANDIDATES * len(rows), LEAST_CANDIDATES)
     found: list[tuple[str, int, int, str]] = []
+    taken: list[int] = []
     for _ in range(ROUNDS):
         starts = rng.integers(0, genome.lengths[chromosome] - width + 1, size=candidates)
-        starts = starts[~(taken[starts] | taken[starts + width - 1])]
-        sequences = [genome.fetch(chromosome, int(start), int(start) + width) for start in starts]
+        counts["drawn"] += candidates
+        for reason, intervals in avoided.items():
+            covered = count_overlaps(starts, starts + width, intervals) > 0
+            counts[reason] += int(covered.sum())
+            starts = starts[~covered]
+        sequences = [genome.fetch(chromosome, start, start + width) for start in starts.tolist()]
         gc = gc_content(sequences)
         usable = np.array(["N" not in sequence for sequence in sequences], dtype=bool)
+        counts["has_n"] += int((~usable).sum())
         still: list[float] = []
         for target in wanted:
             place = _closest(gc, usable, target)
-            while place is not None and taken[starts[place] : starts[place] + width].any():
+            while place is not None and _is_near(taken, int(starts[place]), width):
                 usable[place] = False
                 place = _closest(gc, usable, target)
             if place is None:
@@ -100,7 +136,7 @@ def _match_chromosome(
                 continue
             start = int(starts[place])
             usable[place] = False
-            taken[start : start + width] = True
+            insort(taken, start)
             found.append((chromosome, start, start + width, sequences[place]))
         wanted = still
         if not wanted:
@@ -117,9 +153,19 @@ def _closest(gc: Float[ndarray, "candidate"], usable: Bool[ndarray, "candidate"]
     return place if distance[place] <= CALIPER else None
 
 
-def _occupied(length: int, tables: list[pd.DataFrame]) -> Bool[ndarray, "base"]:
-    occupied = np.zeros(length, dtype=bool)
-    for table in tables:
-        for start, end in zip(table["start"].to_numpy(int), table["end"].to_numpy(int), strict=True):
-            occupied[max(0, start) : end] = True
-    return occupied
+def _is_near(taken: list[int], start: int, width: int) -> bool:
+    """Whether the window at `start` shares a base with one of those taken (sorted starts, equal widths)."""
+    after = bisect_left(taken, start)
+    neighbours = taken[max(0, after - 1) : after + 1]
+    return any(abs(neighbour - start) < width for neighbour in neighbours)
+
+
+def _on(table: pd.DataFrame, intervals: pd.DataFrame | None) -> Bool[ndarray, "row"]:
+    """Whether each row shares a base with any of the intervals."""
+    found = np.zeros(len(table), dtype=bool)
+    if intervals is None:
+        return found
+    for chromosome, rows in table.groupby("chromosome").indices.items():
+        starts, ends = (table[column].to_numpy(int)[rows] for column in ("start", "end"))
+        found[rows] = count_overlaps(starts, ends, intervals[intervals["chromosome"] == chromosome]) > 0
+    return found

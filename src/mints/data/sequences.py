@@ -1,13 +1,14 @@
-"""Sequences: reading FASTA, letters to codes and back, and random access to a genome."""
+"""Sequences: reading FASTA, and letters to codes and back."""
 
 from __future__ import annotations
 
-import difflib
 import gzip
+import hashlib
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -55,8 +56,36 @@ class ReadCounts:
     other_labels: int = 0
     """Rows of a task table that were left out because the task does not use their label."""
 
+    other_tasks: int = 0
+    """Rows of a task table that belong to other tasks."""
+
     replaced: Counter[str] = field(default_factory=Counter)
     """IUPAC letters that became N, and U that became T, with their numbers."""
+
+    def add_record(self, path: Path, name: str, bases: int) -> None:
+        """Count a record. Raises MintsError for one without sequence."""
+        if not bases:
+            raise MintsError(f"{path}: record {name!r} has no sequence")
+        self.records += 1
+        self.bases += bases
+
+
+class FastaPiece(NamedTuple):
+    """Part of a sequence; parts follow one another, and every sequence has at least one."""
+
+    record: int
+    """Number of its record in the file."""
+
+    header: str
+    """The record's whole header, without `>`."""
+
+    letters: str
+    """Upper-case ACGTN."""
+
+
+def record_of(piece: FastaPiece) -> tuple[int, str]:
+    """What the pieces of one record have in common."""
+    return piece.record, piece.header
 
 
 def read_fasta(path: Path, counts: ReadCounts | None = None) -> Iterator[FastaRecord]:
@@ -66,24 +95,31 @@ def read_fasta(path: Path, counts: ReadCounts | None = None) -> Iterator[FastaRe
     sequence, and for letters that no DNA has.
     """
     counts = ReadCounts() if counts is None else counts
-    name: str | None = None
-    parts: list[str] = []
+    for (_, header), pieces in groupby(fasta_pieces(path, counts), key=record_of):
+        sequence = "".join(piece.letters for piece in pieces)
+        counts.add_record(path, header, len(sequence))
+        yield FastaRecord(header, sequence)
+
+
+def fasta_pieces(path: Path, counts: ReadCounts) -> Iterator[FastaPiece]:
+    """The same in pieces of at most a few megabytes, for sequences that are too long to be held whole.
+
+    Records are not counted here, nor checked to have a sequence: `ReadCounts.add_record` does both.
+    """
+    record, header = 0, ""
     for first, lines in _batches(path):
         begin = 0
         headers = [place for place, line in enumerate(lines) if line.startswith(b">")]
         for end in (*headers, len(lines)):
-            if name is None:
+            if record == 0:
                 _require_blank(lines[begin:end], path, first + begin)
             else:
-                parts.append(_clean_lines(lines[begin:end], path, first + begin, counts))
+                yield FastaPiece(record, header, _clean_lines(lines[begin:end], path, first + begin, counts))
             if end < len(lines):
-                if name is not None:
-                    yield _record(path, name, parts, counts)
-                name, parts = lines[end][1:].decode("utf-8", "replace").strip(), []
+                record, header = record + 1, lines[end][1:].decode("utf-8", "replace").strip()
             begin = end + 1
-    if name is None:
+    if record == 0:
         raise MintsError(f"{path} is empty: expected FASTA records")
-    yield _record(path, name, parts, counts)
 
 
 def _require_blank(lines: list[bytes], path: Path, first: int) -> None:
@@ -129,60 +165,6 @@ def reverse_complement(sequence: str) -> str:
     return sequence.translate(_COMPLEMENT)[::-1]
 
 
-class Genome:
-    """Random access to the sequences of a FASTA file, which are held in memory as one byte per base."""
-
-    def __init__(self, path: Path, sequences: Mapping[str, str], counts: ReadCounts) -> None:
-        self.path = path
-        self.counts = counts
-        self._sequences = sequences
-        self.lengths = {name: len(sequence) for name, sequence in sequences.items()}
-
-    @classmethod
-    def open(cls, path: Path | str) -> Genome:
-        """Read a FASTA file, plain or gzip; a chromosome's name is the first word of its header.
-
-        Raises MintsError as `read_fasta` does, and where two chromosomes have one name.
-        """
-        path, counts = Path(path), ReadCounts()
-        sequences: dict[str, str] = {}
-        for record in read_fasta(path, counts):
-            name = record.name.split()[0] if record.name.split() else ""
-            if name in sequences or not name:
-                raise MintsError(
-                    f"{path} has two sequences called {name!r}" if name else f"{path} has a nameless record"
-                )
-            sequences[name] = record.sequence
-        return cls(path, sequences, counts)
-
-    def fetch(self, chromosome: str, start: int, end: int) -> str:
-        """Bases of [start, end). Raises MintsError for an unknown chromosome or a place beyond its ends."""
-        length = self.length_of(chromosome)
-        if not 0 <= start <= end <= length:
-            raise MintsError(
-                f"{chromosome}:{start}-{end} is outside {self.path}, where {chromosome} has {length} bases"
-            )
-        return self._sequences[chromosome][start:end]
-
-    def length_of(self, chromosome: str) -> int:
-        """Length in bases. Raises MintsError naming a chromosome of a similar name."""
-        if chromosome not in self.lengths:
-            other = chromosome.removeprefix("chr") if chromosome.startswith("chr") else f"chr{chromosome}"
-            close = [other] if other in self.lengths else difflib.get_close_matches(chromosome, self.lengths, 1)
-            hint = f"; it has {close[0]}: are the names of the same assembly?" if close else ""
-            raise MintsError(f"chromosome {chromosome} is not in {self.path}{hint}")
-        return self.lengths[chromosome]
-
-
-def _record(path: Path, name: str, parts: list[str], counts: ReadCounts) -> FastaRecord:
-    sequence = "".join(parts)
-    if not sequence:
-        raise MintsError(f"{path}: record {name!r} has no sequence")
-    counts.records += 1
-    counts.bases += len(sequence)
-    return FastaRecord(name, sequence)
-
-
 def _batches(path: Path) -> Iterator[tuple[int, list[bytes]]]:
     """Lines of a file in batches, each with the number of its first line."""
     first = 1
@@ -206,3 +188,14 @@ def open_maybe_gzip(path: Path) -> BinaryIO | gzip.GzipFile:
     if path.suffix == ".gz" and not packed and path.stat().st_size:
         raise MintsError(f"{path} ends in .gz and is not gzip")
     return gzip.open(path, "rb") if packed else path.open("rb")
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's content, hexadecimal. Raises MintsError for a file that cannot be read."""
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise MintsError(f"{path} does not exist") from None
+    except OSError as error:
+        raise MintsError(f"{path} cannot be read: {error}") from None

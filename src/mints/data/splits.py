@@ -13,6 +13,14 @@ from scipy.sparse.csgraph import connected_components
 
 from mints.data.sequences import reverse_complement
 
+SPLITS = ("train", "validation", "test")
+
+
+def split_of(chromosomes: pd.Series, validation: Sequence[str], test: Sequence[str]) -> pd.Series:
+    """The split that each chromosome belongs to; one that is named for both is for test."""
+    splits = dict.fromkeys(validation, "validation") | dict.fromkeys(test, "test")
+    return chromosomes.map(lambda name: splits.get(name, "train"))
+
 
 def assign_clusters(table: pd.DataFrame) -> pd.DataFrame:
     """The table with a column `cluster`: rows of one cluster share sequence, opposite strand or genomic bases.

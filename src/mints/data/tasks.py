@@ -24,12 +24,14 @@ def read_task_table(
     positive_labels: Collection[int] | None = None,
     negative_labels: Collection[int] | None = None,
     counts: ReadCounts | None = None,
+    task: str = "",
 ) -> pd.DataFrame:
     """Labelled sequences with columns name, sequence, label (0 or 1), chromosome, start, end, strand.
 
     positive_labels, negative_labels: labels of the file that count as 1 and 0; rows with any other label are left out.
     By default the labels must be 0 and 1; with positive labels alone, all others are negative.
     counts: where replaced letters and rows left out are counted.
+    task: whose rows are taken from a table whose column `task` names several (see `canonical_name`).
     Raises MintsError, with the row, for what cannot be read as such a table.
     """
     counts = ReadCounts() if counts is None else counts
@@ -40,7 +42,7 @@ def read_task_table(
     if kind in FASTA_SUFFIXES:
         raw = _from_fasta(path, counts)
     elif kind in (".csv", ".tsv", ".parquet"):
-        raw = _from_columns(path, kind, counts)
+        raw = _from_columns(path, kind, task, counts)
     else:
         raise MintsError(f"task table {path} has an unknown ending {ending!r}: expected {READABLE}")
     table = _with_coordinates(raw)
@@ -65,7 +67,7 @@ def _from_fasta(path: Path, counts: ReadCounts) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _from_columns(path: Path, kind: str, counts: ReadCounts) -> pd.DataFrame:
+def _from_columns(path: Path, kind: str, task: str, counts: ReadCounts) -> pd.DataFrame:
     try:
         if kind == ".parquet":
             raw = pd.read_parquet(path)
@@ -74,17 +76,43 @@ def _from_columns(path: Path, kind: str, counts: ReadCounts) -> pd.DataFrame:
     except Exception as error:  # each parser has its own family of complaints
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise MintsError(f"task table {path} cannot be read: {reason}") from None
+    raw = raw.reset_index(drop=True)  # parquet may bring an index of its own
     raw.columns = [str(column).strip().lower() for column in raw.columns]
     missing = [column for column in ("sequence", "label") if column not in raw.columns]
     if missing:
         raise MintsError(f"task table {path} has no column {missing[0]!r}: its columns are {', '.join(raw.columns)}")
     if raw.empty:
         raise MintsError(f"task table {path} has no rows")
-    names = raw["name"].astype(str) if "name" in raw.columns else [f"row{row}" for row in range(len(raw))]
+    if "task" in raw.columns:
+        raw = _rows_of_task(path, raw, task, counts)
+    # The index stays that of the file, so that messages name its rows.
+    names = raw["name"].astype(str) if "name" in raw.columns else [f"row{row}" for row in raw.index]
     sequences = [
-        _sequence(text, f"{path} row {row}", counts) for row, text in enumerate(raw["sequence"].astype(str), start=1)
+        _sequence(text, f"{path} row {row + 1}", counts)
+        for row, text in zip(raw.index, raw["sequence"].astype(str), strict=True)
     ]
-    return pd.DataFrame({"name": list(names), "sequence": sequences, "label": raw["label"].tolist()})
+    return pd.DataFrame({"name": names, "sequence": sequences, "label": raw["label"]}, index=raw.index)
+
+
+def _rows_of_task(path: Path, raw: pd.DataFrame, task: str, counts: ReadCounts) -> pd.DataFrame:
+    """Rows of one task of several; a table of a single task is taken whole, whatever its name."""
+    names = raw["task"].astype(str)
+    canonical = names.map(canonical_name)
+    mine = canonical == (canonical_name(task) if canonical.nunique() > 1 else canonical.iloc[0])
+    if not mine.any():
+        known = ", ".join(dict.fromkeys(names))
+        raise MintsError(f"task table {path} has no rows of task {task!r}: its tasks are {known}; call the task so")
+    counts.other_tasks += int((~mine).sum())
+    return raw[mine]
+
+
+def canonical_name(task: str) -> str:
+    """One name for singular and plural, upper and lower case, and any separator.
+
+    The published tables call one task `splice_sites_donors` in some places and `splice_site_donor` in others.
+    """
+    words = re.split(r"[^a-z0-9]+", task.lower())
+    return "_".join(word.removesuffix("s") for word in words if word)
 
 
 def _sequence(text: str, where: str, counts: ReadCounts) -> str:

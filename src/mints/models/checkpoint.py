@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-import pickle
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor
+from safetensors.torch import save_file
 
 from mints.errors import MintsError
+from mints.locations import is_hub_id
 from mints.models.encoder import Encoder
 from mints.models.families import Family, choose_family
+from mints.models.families.fair_esm import hub_configuration, hub_names, is_fair_esm
 from mints.models.hub import locate_checkpoint
-from mints.models.tokenizers import Tokenizer, load_tokenizer
-
-WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin", "model.pt")
+from mints.models.known import known_checkpoints, suggestion
+from mints.models.tokenizers import ResidueTokenizer, Tokenizer, load_tokenizer
+from mints.models.weights import Weights, read_weights, weight_files
 
 
 class LoadedModel(NamedTuple):
@@ -33,18 +31,23 @@ class LoadedModel(NamedTuple):
 
 
 def load_model(location: str, family: str = "auto") -> LoadedModel:
-    """Load a checkpoint folder, or a checkpoint shipped with MINTS ("mints:NAME").
+    """Load a checkpoint folder, a weights file with its folder, or a checkpoint shipped with MINTS ("mints:NAME").
 
-    Raises MintsError for a checkpoint of the wrong family, naming every tensor that does not fit, and where the
-    tokenizer's vocabulary is not the model's.
+    A `.pt` file of fair-esm needs nothing beside it. Raises MintsError for a checkpoint of the wrong family, naming
+    every tensor that does not fit, and where the tokenizer's vocabulary is not the model's.
     """
-    folder = locate_checkpoint(location)
-    configuration = read_configuration(folder)
-    files = weight_files(folder)
-    tensors = {name: tensor for file in files for name, tensor in read_tensors(file).items()}
-    chosen = choose_family(family, tensors, location)
-    encoder = chosen.load(configuration, tensors, location)
-    tokenizer = load_tokenizer(folder, chosen.name)
+    folder, files = _find(location)
+    weights = read_weights(files)
+    of_fair_esm = is_fair_esm(weights.tensors)
+    if of_fair_esm:
+        weights = Weights(hub_names(weights.tensors), weights.settings)
+        configuration = hub_configuration(weights.tensors, weights.settings, location)
+    else:
+        configuration = read_configuration(folder)
+    chosen = choose_family(family, weights.tensors, location)
+    encoder = chosen.load(configuration, weights.tensors, location)
+    # fair-esm keeps its alphabet in its code; it is the hub's.
+    tokenizer = ResidueTokenizer.generate() if of_fair_esm else load_tokenizer(folder, chosen.name)
     if len(tokenizer.vocabulary) > encoder.architecture.vocabulary_size:
         raise MintsError(
             f"checkpoint {location}: the tokenizer has {len(tokenizer.vocabulary)} tokens,"
@@ -71,40 +74,27 @@ def read_configuration(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         raise MintsError(f"checkpoint {folder} has no config.json")
     try:
-        configuration: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        configuration = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise MintsError(f"{path} is not JSON: {error}") from None
+    if not isinstance(configuration, dict):
+        raise MintsError(f"{path} is not a JSON object")
     return configuration
 
 
-def weight_files(folder: Path) -> list[Path]:
-    """The weight files of a checkpoint folder: one file, or the shards of an index; safetensors are preferred."""
-    for index in ("model.safetensors.index.json", "pytorch_model.bin.index.json"):
-        if (folder / index).is_file():
-            shards = sorted(set(json.loads((folder / index).read_text(encoding="utf-8"))["weight_map"].values()))
-            absent = [shard for shard in shards if not (folder / shard).is_file()]
-            if absent:
-                raise MintsError(f"checkpoint {folder} lacks {', '.join(absent)}, which {index} names")
-            return [folder / shard for shard in shards]
-    for name in WEIGHT_FILES:
-        if (folder / name).is_file():
-            return [folder / name]
-    raise MintsError(f"checkpoint {folder} has no weights: expected one of {', '.join(WEIGHT_FILES)}")
-
-
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Tensors of one weight file. Pickled files are read with `weights_only`: anything but tensors is refused."""
+def _find(location: str) -> tuple[Path, list[Path]]:
+    """The folder of a checkpoint and its weight files."""
+    if Path(location).is_file():
+        return Path(location).parent, [Path(location)]
     try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise MintsError(f"{path} cannot be read as weights (damaged, or not tensors alone): {first_line}") from None
-    state = loaded.get("state_dict", loaded) if isinstance(loaded, Mapping) else None
-    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise MintsError(f"{path} does not hold a table of tensors")
-    return dict(state)
+        folder = locate_checkpoint(location)
+    except MintsError as error:
+        if not is_hub_id(location):
+            raise
+        known = location in known_checkpoints()
+        hint = "fetch it first" if known else f"no published checkpoint is known by that name, {suggestion(location)}"
+        raise MintsError(f"{error}: {hint}") from None
+    return folder, weight_files(folder)
 
 
 def _digest(files: list[Path]) -> str:

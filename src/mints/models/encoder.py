@@ -19,6 +19,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mints.errors import MintsError
 from mints.models.architecture import Architecture
 from mints.models.blocks import Block, Geometry
 from mints.models.positions import Rotation, alibi_bias
@@ -163,9 +164,10 @@ class Encoder(nn.Module):
 
     def _position_rows(self, real: Bool[Tensor, "batch pos"]) -> Int[Tensor, "batch pos"]:
         rows = (real.cumsum(1) - 1).clamp(min=0) + self.architecture.position_offset
-        limit = self.architecture.max_positions
-        if limit is not None and int(rows.max()) >= limit:
-            raise ValueError(f"a sequence has more tokens than the model's {limit} positions")
+        capacity = (self.architecture.max_positions or 0) - self.architecture.position_offset
+        longest = int(real.sum(1).max())
+        if longest > capacity:
+            raise MintsError(f"a sequence has {longest} tokens, the model takes {capacity}: give it shorter sequences")
         return rows
 
     def _run_blocks(

@@ -14,9 +14,10 @@ from numpy import ndarray
 
 from mints.config import Simulation
 from mints.data.simulation.ctcf import BIN, ctcf_signal, simulate_ctcf_peaks
-from mints.data.simulation.genome import SimulatedGenome, Track, simulate_genome, untracked
+from mints.data.simulation.genome import SimulatedGenome, simulate_genome
 from mints.data.simulation.tasks import TaskSplits, simulate_tasks
 from mints.data.simulation.windows import LETTERS
+from mints.data.tracking import Track, untracked
 
 LINE = 60
 """Bases per line of the genome's FASTA."""

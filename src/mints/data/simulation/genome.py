@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from itertools import count
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,9 +16,8 @@ from mints.data.simulation.elements import score_sites, site_models
 from mints.data.simulation.genes import make_gene
 from mints.data.simulation.materials import Materials, Nature, draw_nature
 from mints.data.simulation.stretch import Stretch
+from mints.data.tracking import Track, untracked
 from mints.errors import UsageError
-
-Item = TypeVar("Item")
 
 ISOCHORE_CHANGE = 0.08
 """Chance that a new isochore begins before a gene."""
@@ -32,21 +30,6 @@ REPEAT_SHARE, MICROSATELLITE_SHARE, CTCF_SHARE = 0.35, 0.07, 0.48
 """What follows a piece of background; otherwise the next piece follows directly."""
 
 COLUMNS = ["chromosome", "start", "end", "kind", "strand", "strength", "detail"]
-
-
-class Track(Protocol):
-    """Hands the items on, showing progress while they are taken."""
-
-    def __call__(
-        self, iterable: Iterable[Item], *, total: int | None = None, description: str | None = None, unit: str = "items"
-    ) -> Iterable[Item]: ...
-
-
-def untracked(
-    iterable: Iterable[Item], *, total: int | None = None, description: str | None = None, unit: str = "items"
-) -> Iterable[Item]:
-    """Progress that nobody watches."""
-    return iterable
 
 
 class SimulatedGenome(NamedTuple):

@@ -11,6 +11,7 @@ from mints.models.families.base import Family, normalise_names, some
 from mints.models.families.bert import BERT
 from mints.models.families.dnabert2 import DNABERT2
 from mints.models.families.esm import ESM2, NUCLEOTIDE_TRANSFORMER
+from mints.models.known import of_family
 
 FAMILIES: dict[str, Family] = {family.name: family for family in (DNABERT2, NUCLEOTIDE_TRANSFORMER, ESM2, BERT)}
 
@@ -29,13 +30,18 @@ def choose_family(name: str, tensors: Mapping[str, Tensor], where: str) -> Famil
         return FAMILIES[name]
     fitting = [f for f in FAMILIES.values() if f.recognises(normalise_names(tensors, f.prefix))]
     if not fitting:
-        titles = ", ".join(family.title for family in FAMILIES.values())
-        raise MintsError(
-            f"checkpoint {where} is of no known family ({titles}): its tensors are {some(sorted(tensors))}"
-        )
+        found = f"its tensors are {some(sorted(tensors))}"
+        raise MintsError(f"checkpoint {where} is of no known family: {found}; known are {_families()}")
     if len(fitting) > 1 and NUCLEOTIDE_TRANSFORMER in fitting:
         return ESM2 if _is_protein(tensors) else NUCLEOTIDE_TRANSFORMER
     return fitting[0]
+
+
+def _families() -> str:
+    """The families with their published checkpoints, in one line."""
+    return "; ".join(
+        f"{family.title} ({', '.join(known.name for known in of_family(name))})" for name, family in FAMILIES.items()
+    )
 
 
 def _is_protein(tensors: Mapping[str, Tensor]) -> bool:

@@ -13,6 +13,7 @@ from torch import Tensor
 from mints.errors import MintsError
 from mints.models.architecture import Architecture
 from mints.models.encoder import Encoder
+from mints.models.known import known_checkpoint, nearest
 
 QKV = ("query", "key", "value")
 
@@ -77,6 +78,8 @@ class Family:
             architecture = self.architecture(configuration, tensors)
         except KeyError as missing:
             raise MintsError(f"{where}/config.json has no {missing.args[0]!r}, which {self.title} needs") from None
+        except (ValueError, TypeError) as error:
+            raise MintsError(f"{where}/config.json is of no encoder: {error}") from None
         with torch.device("meta"):
             encoder = Encoder(architecture)
         expected = {name: tuple(parameter.shape) for name, parameter in encoder.state_dict().items()}
@@ -90,8 +93,8 @@ class Family:
         untied = [n for n in self.tied if n in unexpected and _is_tied(tensors[n], state, architecture)]
         unexpected = [n for n in unexpected if n not in untied]
         if missing_names or misshapen or unexpected:
-            raise MintsError(self._complaint(where, missing_names, unexpected, misshapen))
-        encoder.load_state_dict({name: tensor.float() for name, tensor in state.items()}, assign=True)
+            raise MintsError(self._complaint(where, configuration, missing_names, unexpected, misshapen))
+        encoder.load_state_dict(state, assign=True)
         return encoder.eval()
 
     def official_state(self, encoder: Encoder) -> dict[str, Tensor]:
@@ -116,7 +119,8 @@ class Family:
             if len(present) == len(rule.official):
                 parts = [tensors[name] for name in rule.official]
                 if len({part.shape[1:] for part in parts}) == 1:
-                    state[rule.ours] = torch.cat(parts)
+                    # A copy, so that the encoder owns its weights whatever becomes of the file they are mapped from.
+                    state[rule.ours] = torch.cat(parts).float()
                 else:
                     missing.append(f"{rule.official[0]} and its partners (their shapes differ)")
         return state, missing, used
@@ -126,16 +130,33 @@ class Family:
         try:
             names = {n for rule in self.rules(self.architecture(configuration, tensors)) for n in rule.official}
         except (KeyError, ValueError, IndexError, RuntimeError, StopIteration):
-            return f"checkpoint {where} is not {self.title}: its tensors are {some(sorted(tensors))}"
-        return self._complaint(where, sorted(names - set(tensors)), sorted(set(tensors) - names), [])
+            found = f"its tensors are {some(sorted(tensors))}"
+            return f"checkpoint {where} is not {self.title}: {found}; {self._expected(configuration)}"
+        missing, unexpected = sorted(names - set(tensors)), sorted(set(tensors) - names)
+        return self._complaint(where, configuration, missing, unexpected, [])
 
-    def _complaint(self, where: str, missing: list[str], unexpected: list[str], misshapen: list[str]) -> str:
+    def _complaint(
+        self,
+        where: str,
+        configuration: Mapping[str, Any],
+        missing: list[str],
+        unexpected: list[str],
+        misshapen: list[str],
+    ) -> str:
         parts = [
             f"{len(names)} {'tensor' if len(names) == 1 else 'tensors'} {kind} ({some(names)})"
             for kind, names in (("missing", missing), ("unexpected", unexpected), ("misshapen", misshapen))
             if names
         ]
-        return f"checkpoint {where} is not {self.title}: {', '.join(parts)}; expected the inventory of {self.reference}"
+        return f"checkpoint {where} is not {self.title}: {', '.join(parts)}; {self._expected(configuration)}"
+
+    def _expected(self, configuration: Mapping[str, Any]) -> str:
+        """The published inventory to hold the file against: of its own sizes, or of the nearest ones."""
+        near = nearest(self.name, configuration)
+        if near is not None and not near.describes(configuration):
+            return f"the nearest known checkpoint is {near.name}, of {near.tensors} tensors"
+        known = near or known_checkpoint(self.reference)
+        return f"expected the {known.tensors}-tensor inventory of {known.name}"
 
 
 def sizes(configuration: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,10 @@
 All are pre-norm with separate queries, keys and values. They differ in positions (rotary or learned), feed-forward
 (GELU with biases or bias-free SwiGLU), token dropout and whether the head is tied (Lin et al. 2023; Dalla-Torre et al.
 2025).
+
+Nucleotide Transformer v1 runs as transformers' own EsmForMaskedLM. Certain of it: learned positions (1,002 rows, the
+first token in row 2), GELU feed-forward with biases, no norm on the embeddings, a head of its own matrix, 4,105 tokens;
+they follow from its numbers of parameters. Whether it uses token dropout is read from its config.json.
 """
 
 from __future__ import annotations

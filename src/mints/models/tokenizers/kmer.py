@@ -30,7 +30,9 @@ class FixedKmerTokenizer(Tokenizer):
 
     def __init__(self, vocabulary: Sequence[str], max_tokens: int | None = OFFICIAL_MAX_TOKENS) -> None:
         """`k` is the length of the longest token made of bases alone."""
-        roles = Roles("<pad>", "<mask>", "<unk>", before=("<cls>",), after=(), unused=("<eos>", "<bos>"))
+        # The vocabulary of Nucleotide Transformer v1 has neither of the two.
+        unused = tuple(token for token in ("<eos>", "<bos>") if token in vocabulary)
+        roles = Roles("<pad>", "<mask>", "<unk>", before=("<cls>",), after=(), unused=unused)
         super().__init__(vocabulary, roles, max_tokens)
         self.k = max((len(self.vocabulary[index]) for index in self.maskable_ids), default=1)
         kmers = all_kmers(self.k)

@@ -19,8 +19,8 @@ from mints.data.counterfactuals import (
     is_aligned,
     replace_motif,
 )
+from mints.data.genome import Genome
 from mints.data.natural_pairs import NaturalPair, natural_pairs, read_variants
-from mints.data.sequences import Genome
 from mints.errors import UsageError
 from mints.locations import here
 from mints.pipeline.run import Run

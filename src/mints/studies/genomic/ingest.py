@@ -2,110 +2,82 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
 from mints.config import Config, Task
+from mints.data.cards import describe_splits, describe_twins
 from mints.data.composition import gc_content
-from mints.data.intervals import check_against, read_intervals
-from mints.data.peaks import matched_negatives, peak_windows
-from mints.data.sequences import Genome, ReadCounts
-from mints.data.signal import mean_signal
-from mints.data.splits import assign_clusters, carve_validation, drop_leaked
+from mints.data.sequences import ReadCounts, file_sha256
+from mints.data.splits import SPLITS, assign_clusters, carve_validation, drop_leaked, split_of
 from mints.data.tasks import read_task_table
-from mints.errors import MintsError, UsageError
+from mints.errors import MintsError
 from mints.locations import here
 from mints.pipeline.run import Run
-
-SPLITS = ("train", "validation", "test")
+from mints.studies.genomic.ingest_peaks import gather_peaks
+from mints.studies.genomic.origin import Gathered, source
 
 
 def run_ingest(run: Run) -> None:
-    """Read the task tables and peaks, check them, split them by chromosome, and count what was left out."""
+    """Read the task tables and peaks, check them, split them by chromosome, and say what they hold and lack."""
     rows: list[dict[str, object]] = []
     for task in run.track(run.config.tasks, description="reading tasks", unit="tasks"):
-        table = read_task(run, task)
+        table, card = read_task(run, task)
         check_classes(task.name, table)
         run.save(f"tasks/{task.name}.parquet", table)
+        run.save(f"cards/{task.name}.json", card)
         rows += summary_rows(task.name, table)
     run.save("tables/tasks.csv", pd.DataFrame(rows))
 
 
-def read_task(run: Run, task: Task) -> pd.DataFrame:
-    """The task's rows over all splits, leaks dropped and caps applied; what was left out goes into the manifest."""
+def read_task(run: Run, task: Task) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """The task's rows over all splits, leaks dropped and caps applied, and its data card."""
     rng = run.rng(task.name)
-    table = _peak_table(run, task, rng) if task.peaks is not None else _labelled_table(run, task)
+    table, left_out, origin = gather_peaks(run, task, rng) if task.peaks is not None else _gather_tables(run, task)
     if not (table["split"] == "test").any():
         table = _hold_out_test(task, table, run.config)
-    table = assign_clusters(table)
-    if not (table["split"] == "validation").any():
-        table = carve_validation(table, run.config.validation_chromosomes, run.config.validation_share, rng)
-    whole = len(table)
-    table = drop_leaked(table)
-    run.fact(task.name, {"rows": len(table), "rows_dropped_because_a_twin_is_in_the_test_set": whole - len(table)})
-    return _cap(table, run.config, rng).reset_index(drop=True)
+    whole = assign_clusters(table)
+    if not (whole["split"] == "validation").any():
+        whole = carve_validation(whole, run.config.validation_chromosomes, run.config.validation_share, rng)
+    clean = drop_leaked(whole)
+    leaked = len(whole) - len(clean)
+    run.fact(task.name, {"rows": len(clean), "rows_dropped_because_a_twin_is_in_the_test_set": leaked})
+    used = _cap(clean, run.config, rng).reset_index(drop=True)
+    card = {
+        "task": task.name,
+        **origin,
+        "left_out": left_out | {"twin_in_a_held_out_split": leaked, "cap": len(clean) - len(used)},
+        "splits": describe_splits(used),
+        "twins": {"as_read": describe_twins(whole), "as_used": describe_twins(used)},
+    }
+    return used, card
 
 
-def _labelled_table(run: Run, task: Task) -> pd.DataFrame:
+def _gather_tables(run: Run, task: Task) -> Gathered:
     """Rows of the task's tables, with the split that each table stands for."""
     given = {"train": task.train, "validation": task.validation, "test": task.test}
     counts = ReadCounts()
-    parts = [
-        read_task_table(here(location), task.positive_labels, task.negative_labels, counts).assign(split=split)
-        for split, location in given.items()
-        if location is not None
-    ]
+    parts, sources = [], []
+    for split, location in given.items():
+        if location is not None:
+            path = here(location)
+            rows = read_task_table(path, task.positive_labels, task.negative_labels, counts, task.name)
+            parts.append(rows.assign(split=split))
+            sources.append(source(split, location, path, file_sha256(path)))
+    replaced = dict(sorted(counts.replaced.items()))
     if counts.other_labels:
         run.fact(f"{task.name} rows left out by label", counts.other_labels)
-    if counts.replaced:
-        run.fact(f"{task.name} letters replaced", dict(sorted(counts.replaced.items())))
-    return pd.concat(parts, ignore_index=True)
-
-
-def _peak_table(run: Run, task: Task, rng: np.random.Generator) -> pd.DataFrame:
-    """Windows on the task's peaks and GC-matched windows away from them, split by chromosome."""
-    if task.peaks is None or run.config.genome is None:
-        raise UsageError(f"task {task.name} has peaks and needs a genome: give --genome")
-    genome = Genome.open(here(run.config.genome))
-    path = here(task.peaks)
-    peaks = read_intervals(path)
-    check_against(peaks, genome, path)
-    windows = peak_windows(peaks, genome, task.window)
-    if windows.table.empty:
-        raise MintsError(f"no peak of {path} gives a window of {task.window} bases without N")
-    positives = _thin(windows.table, run.config, rng)
-    negatives = matched_negatives(positives, genome, peaks, rng)
-    run.fact(f"{task.name} peaks", {"read": len(peaks), "used": len(positives), "not_used": windows.dropped})
-    if len(negatives) < len(positives):
-        run.warn(f"{len(positives) - len(negatives)} peaks of task {task.name} have no GC-matched window")
-    table = pd.concat([positives.assign(label=1), negatives.assign(label=0)], ignore_index=True)
-    places = zip(table["chromosome"], table["start"], table["end"], table["label"], strict=True)
-    table["name"] = [f"{chromosome}:{start}-{end}|{label}" for chromosome, start, end, label in places]
-    table["strand"] = None
-    if run.config.signal is not None:
-        table["signal"] = mean_signal(here(run.config.signal), table)
-    return table.assign(split="train").astype({"start": "Int64", "end": "Int64"})
-
-
-def _thin(windows: pd.DataFrame, config: Config, rng: np.random.Generator) -> pd.DataFrame:
-    """Half the caps' rows: the other half are the matches, which need not be looked for in vain."""
-    kept = []
-    for split, rows in windows.groupby(_split_of(windows["chromosome"], config), sort=True):
-        cap = config.max_probe_train if split == "train" else config.max_probe_test
-        size = len(rows) if cap is None else min(len(rows), max(1, cap // 2))
-        kept.append(rows.iloc[np.sort(rng.choice(len(rows), size=size, replace=False))])
-    return pd.concat(kept).sort_index()
-
-
-def _split_of(chromosomes: pd.Series, config: Config) -> pd.Series:
-    splits = dict.fromkeys(config.validation_chromosomes, "validation")
-    splits |= dict.fromkeys(config.test_chromosomes, "test")
-    return chromosomes.map(lambda name: splits.get(name, "train"))
+    if replaced:
+        run.fact(f"{task.name} letters replaced", replaced)
+    left_out = {"of_another_task": counts.other_tasks, "of_another_label": counts.other_labels}
+    return Gathered(pd.concat(parts, ignore_index=True), left_out, {"sources": sources, "letters_replaced": replaced})
 
 
 def _hold_out_test(task: Task, table: pd.DataFrame, config: Config) -> pd.DataFrame:
     """Rows on the test chromosomes become the test set of a task that comes without one."""
-    split = _split_of(table["chromosome"], config)
+    split = split_of(table["chromosome"], config.validation_chromosomes, config.test_chromosomes)
     if not (split == "test").any() or not (split == "train").any():
         named = ", ".join(config.test_chromosomes)
         raise MintsError(

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from mints.analysis.masked_tokens import fit_floors, loss_rows, neighbours
-from mints.data.sequences import Genome
+from mints.data.genome import Genome
 from mints.locations import here
 from mints.models.masking import MaskedBatch, MaskedBatches, token_stream
 from mints.models.pretraining import batch_losses

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mints.analysis.token_table import TokenMotif, token_motif, token_table
+from mints.analysis.token_table import TokenMotif, site_places, token_motif, token_table
 from mints.data.motif_scores import Windows
 from mints.models.tokenizers import Encoding
 from mints.pipeline.run import Run
@@ -28,7 +28,8 @@ def run_motif_scoring(run: Run) -> None:
         sequences, labels = table["sequence"].tolist(), table["label"].tolist()
         windows = question.scorer.windows(sequences)
         encodings = tokenizer.encode_many(sequences)
-        tokens = token_motif(question.scorer, question.sites, windows, encodings, labels)
+        sites = site_places([question.sites(*pair) for pair in zip(windows, labels, strict=True)])
+        tokens = token_motif(question.scorer, windows, sites, token_table(sequences, encodings))
         found = site_table(question, table, windows)
         run.save(f"motif_scoring/{asked.name}_motif.json", describe(question))
         run.save(f"motif_scoring/{asked.name}_sites.csv", found)

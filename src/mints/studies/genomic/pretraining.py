@@ -12,7 +12,8 @@ import pandas as pd
 import torch
 
 from mints.config import Config, Pretraining
-from mints.data.sequences import Genome, reverse_complement
+from mints.data.genome import Genome
+from mints.data.sequences import reverse_complement
 from mints.errors import UsageError
 from mints.models.architecture import Architecture
 from mints.models.checkpoint import save_model

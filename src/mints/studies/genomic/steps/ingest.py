@@ -10,11 +10,12 @@ from mints.studies.genomic.steps.simulate_genome import FILES
 @step(
     "ingest",
     may_need=[f"simulated_genome/{name}" for name in FILES],
-    makes=["tasks/{task}.parquet", "tables/tasks.csv"],
+    makes=["tasks/{task}.parquet", "cards/{task}.json", "tables/tasks.csv"],
     reads=[
         "tasks",
         "genome",
         "signal",
+        "blacklist",
         "validation_chromosomes",
         "test_chromosomes",
         "validation_share",
@@ -22,7 +23,7 @@ from mints.studies.genomic.steps.simulate_genome import FILES
         "max_probe_test",
         "seed",
     ],
-    opens=["tasks", "genome", "signal"],
+    opens=["tasks", "genome", "signal", "blacklist"],
     aliases=[
         "write_config",
         "ingest_hf_downstream",
@@ -32,7 +33,7 @@ from mints.studies.genomic.steps.simulate_genome import FILES
     ],
 )
 def ingest(run: Run) -> None:
-    """Read the task tables and peaks, check them, split them by chromosome, and count what was left out."""
+    """Read the task tables and peaks, check them, split them by chromosome, and say what they hold and lack."""
     from mints.studies.genomic.ingest import run_ingest
 
     run_ingest(run)

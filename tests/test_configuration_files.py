@@ -1,0 +1,54 @@
+"""Configurations from files: what extends what, and from where paths are meant."""
+
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from mints.config import Config, Section
+from mints.configuration_files import PATH_FIELDS, read_profile
+
+
+def sections(section=Config):
+    """A section's class and those of all sections inside it."""
+    yield section
+    for field in section.model_fields.values():
+        for inner in (field.annotation, *get_args(field.annotation)):
+            if isinstance(inner, type) and issubclass(inner, Section):
+                yield from sections(inner)
+
+
+def names_a_file(annotation):
+    """Whether a field's type has a path in it."""
+    return annotation is Path or any(map(names_a_file, get_args(annotation)))
+
+
+def test_every_field_that_names_a_file_is_meant_from_where_the_configuration_lies():
+    found = {
+        name for section in sections() for name, field in section.model_fields.items() if names_a_file(field.annotation)
+    }
+    assert found == set(PATH_FIELDS) - {"model"}
+
+
+def test_relative_paths_are_seen_from_the_file_and_addresses_stay(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        'genome = "a.fa"\nmodel = "./model"\nblacklist = "https://example.org/b.bed#md5=00"\n'
+        '[[tasks]]\nname = "t"\ntrain = "{results}/t.csv"\ntest = "sub/t.csv"\n'
+    )
+    values = read_profile(None, path)
+    assert values["genome"] == str(tmp_path / "a.fa")
+    assert values["model"] == str(tmp_path / "model")
+    assert values["blacklist"] == "https://example.org/b.bed#md5=00"
+    assert values["tasks"][0]["train"] == "{results}/t.csv"
+    assert values["tasks"][0]["test"] == str(tmp_path / "sub" / "t.csv")
+
+
+@pytest.mark.parametrize("by_flag", [True, False])
+def test_another_model_leaves_the_revision_hashes_and_family_of_the_profile_s_behind(by_flag, tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text('extends = "reference"\n' + ("" if by_flag else 'model = "team/other"\n'))
+    values = read_profile(None, path, "team/other" if by_flag else None)
+    assert values["model"] == "team/other"
+    assert not {"model_revision", "model_sha256", "family"} & set(values)
+    assert values["probe_layers"] == [0, 5, 11]

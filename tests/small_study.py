@@ -56,6 +56,11 @@ anchor = 97
 width = 9
 core = [3, 5]
 edit = ["GTAAGT", "GCGAGT"]
+
+[[compared_models]]
+name = "embedded_nt"
+model = "mints:embedded_nt"
+probe_layers = [1, 3]
 """
 
 

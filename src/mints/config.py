@@ -36,6 +36,14 @@ def shipped_checkpoint(model: str) -> Path | None:
     )
 
 
+def checkpoint_folder(model: str, revision: str | None) -> Path | None:
+    """Folder of a checkpoint on this machine; None where it is not here."""
+    folder = shipped_checkpoint(model) or Path(model)
+    if is_hub_id(model):
+        folder = CACHE / hub_folder("models", model, revision or "main")
+    return folder if folder.is_dir() else None
+
+
 def _path_unless_remote(value: Any) -> Any:
     return Path(value) if isinstance(value, str) and "://" not in value else value
 
@@ -157,6 +165,39 @@ class MotifQuestion(Section):
         return self
 
 
+Family = Literal["auto", "dnabert2", "nucleotide_transformer", "esm2", "bert"]
+
+
+class ComparedModel(Section):
+    """Another model that is put to the same sequences, probes and controls."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+    """Name in tables and file names."""
+
+    model: str
+    """Checkpoint folder, hub id, or a shipped checkpoint (mints:NAME)."""
+
+    model_revision: str | None = None
+    """Revision of a hub id: a commit, so that the results can be repeated."""
+
+    model_sha256: dict[str, str] = {}
+    """SHA-256 of a hub id's files, by file name; the other files are checked by what the hub states of them."""
+
+    family: Family = "auto"
+    """Checkpoint family; auto recognises it by its tensors."""
+
+    probe_layers: list[NonNegativeInt] | None = None
+    """Layers whose residual stream is probed; default all of a small model, otherwise first, middle and last."""
+
+    probe_layer: NonNegativeInt | None = None
+    """Layer that conclusions use; default the best one on validation."""
+
+    @property
+    def model_files(self) -> Path | None:
+        """Folder of the checkpoint on this machine."""
+        return checkpoint_folder(self.model, self.model_revision)
+
+
 class Registered(Section):
     """Thresholds that were fixed before any result existed; copied into the manifest at the start of every run."""
 
@@ -246,7 +287,7 @@ class Config(Section):
     model_sha256: dict[str, str] = {}
     """SHA-256 of a hub id's files, by file name; the other files are checked by what the hub states of them."""
 
-    family: Literal["auto", "dnabert2", "nucleotide_transformer", "esm2", "bert"] = "auto"
+    family: Family = "auto"
     """Checkpoint family; auto recognises it by its tensors."""
 
     device: Literal["auto", "cuda", "mps", "cpu"] = "auto"
@@ -369,8 +410,11 @@ class Config(Section):
     sae_epochs: PositiveInt = 10
     """Epochs of sparse-autoencoder training."""
 
+    compared_models: list[ComparedModel] = []
+    """Other models that are compared with this one on the same sequences."""
+
     max_cross_model_qk_alignment_sequences: PositiveInt | None = None
-    """Cap on sequences for alignment and enrichment of the second model."""
+    """Cap on sequences for alignment and enrichment of the compared models; default that of the model itself."""
 
     registered: Registered = Registered()
     """Thresholds fixed before any result."""
@@ -384,10 +428,22 @@ class Config(Section):
     @property
     def model_files(self) -> Path | None:
         """Folder of a checkpoint on this machine: its content is part of what a result is made from."""
-        folder = shipped_checkpoint(self.model) or Path(self.model)
-        if is_hub_id(self.model):
-            folder = CACHE / hub_folder("models", self.model, self.model_revision or "main")
-        return folder if folder.is_dir() else None
+        return checkpoint_folder(self.model, self.model_revision)
+
+    @property
+    def model_name(self) -> str:
+        """Name of the model in tables that hold several."""
+        return self.model.removeprefix(SHIPPED).rstrip("/\\").replace("\\", "/").split("/")[-1]
+
+    @property
+    def compared_model_files(self) -> list[Path | None]:
+        """Folders of the compared models' checkpoints on this machine, in their order."""
+        return [compared.model_files for compared in self.compared_models]
+
+    @property
+    def published_probes(self) -> Path:
+        """Published figures that results are held against."""
+        return Path(str(files("mints"))) / "published" / "probes.toml"
 
     @model_validator(mode="before")
     @classmethod
@@ -397,6 +453,15 @@ class Config(Section):
         results = str(values.get("results", Path("results") / profile))
         placed: dict[str, Any] = _replace(values, results)
         return placed | {"results": results}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out_the_model_itself(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """A profile compares its model with others; one of these chosen by `--model` is not compared with itself."""
+        own = values.get("model", cls.model_fields["model"].default)
+        compared = values.get("compared_models") or []
+        named = [other.get("model") if isinstance(other, dict) else other.model for other in compared]
+        return values | {"compared_models": [each for each, name in zip(compared, named, strict=True) if name != own]}
 
     @model_validator(mode="before")
     @classmethod
@@ -429,6 +494,7 @@ class Config(Section):
         for kind, names in (
             ("tasks", [task.name for task in self.tasks]),
             ("motif questions", [question.name for question in self.motif_questions]),
+            ("models", [self.model_name, *(compared.name for compared in self.compared_models)]),
         ):
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:

@@ -140,6 +140,23 @@ HEADLINES = (
         "What could these criteria have seen? (detectors planted into this model)",
         ("criterion", "statement"),
     ),
+    (
+        "tables/cross_model_probes.csv",
+        "Which model tells more, on the same sequences? (test AUROC; difference to the k-mer floor of validation)",
+        (
+            "task",
+            "model",
+            "layer",
+            "auroc",
+            "auroc_low",
+            "auroc_high",
+            "random_initialisation",
+            "beyond_floor",
+            "beyond_floor_low",
+            "beyond_floor_high",
+            "flag",
+        ),
+    ),
 )
 """Tables that a person wants to see at the end of a run, with the columns that fit a terminal."""
 

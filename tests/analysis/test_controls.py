@@ -69,7 +69,7 @@ def planted():
 
 @cache
 def table():
-    return probe_controls(planted(), rng=np.random.default_rng(1), **SETTINGS).set_index("control")
+    return probe_controls(planted(), rng=np.random.default_rng(1), **SETTINGS).table.set_index("control")
 
 
 def test_every_control_has_a_row_with_its_task_layer_and_figures():
@@ -154,7 +154,7 @@ def test_no_match_is_left_out_that_is_within_the_caliper():
 
 
 def test_sequences_that_cannot_be_matched_give_an_empty_row_with_a_note_and_no_crash():
-    far = probe_controls(activations(gc_step=0.5), rng=np.random.default_rng(1), **SETTINGS).set_index("control")
+    far = probe_controls(activations(gc_step=0.5), rng=np.random.default_rng(1), **SETTINGS).table.set_index("control")
     for control in ("gc_matched_test", "gc_matched_test_gc_only", "low_to_high_gc", "high_to_low_gc"):
         assert np.isnan(far.loc[control, "auroc"])
         assert "fewer than 10" in far.loc[control, "note"]
@@ -183,14 +183,14 @@ def test_swapped_test_labels_change_no_choice():
             for name, part in (("residual", task.residual), ("shuffled", task.shuffled))
         },
     )
-    other = probe_controls(swapped, rng=np.random.default_rng(1), **SETTINGS).set_index("control")
+    other = probe_controls(swapped, rng=np.random.default_rng(1), **SETTINGS).table.set_index("control")
     choices = ["validation_auroc", "chosen_on_validation"]
     pd.testing.assert_frame_equal(other[choices], table()[choices])
     assert other.loc["residual_probe", "auroc"] == pytest.approx(1 - table().loc["residual_probe", "auroc"])
 
 
 def test_the_same_seed_gives_the_same_table():
-    again = probe_controls(planted(), rng=np.random.default_rng(1), **SETTINGS).set_index("control")
+    again = probe_controls(planted(), rng=np.random.default_rng(1), **SETTINGS).table.set_index("control")
     pd.testing.assert_frame_equal(again, table())
 
 
@@ -223,6 +223,6 @@ def test_the_verdict_follows_the_paired_interval_against_the_chosen_floor(low, h
 
 def test_a_probe_with_more_than_composition_is_beyond_the_floor_and_one_without_is_not():
     rich = beyond_composition(table().reset_index()).iloc[0]
-    poor_table = probe_controls(activations(signal=0, blur=3), rng=np.random.default_rng(1), **SETTINGS)
+    poor_table = probe_controls(activations(signal=0, blur=3), rng=np.random.default_rng(1), **SETTINGS).table
     assert rich["verdict"] == "beyond the k-mer floor"
     assert beyond_composition(poor_table).iloc[0]["verdict"] != "beyond the k-mer floor"

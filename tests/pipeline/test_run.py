@@ -49,6 +49,12 @@ def test_random_numbers_depend_on_seed_step_and_label_alone(make_run):
     assert len({draw("a"), draw("b"), draw("a", name="throw")}) == 3
 
 
+def test_a_step_can_draw_another_step_s_numbers_again(make_run):
+    one, other = make_run(name="catch", reads=["seed"]), make_run(name="throw", reads=["seed"])
+    assert one.rng("a").integers(2**60) == other.rng("a", "catch").integers(2**60)
+    assert one.rng("a").integers(2**60) != other.rng("a").integers(2**60)
+
+
 def test_random_numbers_are_the_same_in_another_process_with_other_hashes():
     code = (
         "from pathlib import Path; from types import SimpleNamespace as Config; from mints.pipeline.run import Run;"

@@ -27,6 +27,7 @@ STEPS = [
     "systematic_causal_intervention",
     "evidence",
     "calibration",
+    "cross_model_tokenization_comparison",
 ]
 
 
@@ -46,7 +47,8 @@ def test_a_run_makes_every_table_figure_and_manifest(finished):
     assert "Is the label decodable beyond composition?" in outcome.out
     assert "Is a head a motif detector?" in outcome.out
     assert "What could these criteria have seen?" in outcome.out
-    assert "[14/14] calibration: done" in outcome.err
+    assert "Which model tells more, on the same sequences?" in outcome.out
+    assert "[15/15] cross_model_tokenization_comparison: done" in outcome.err
 
 
 def test_the_run_manifest_tells_configuration_versions_device_and_registered_thresholds(finished):

@@ -65,6 +65,14 @@ class Judge(NamedTuple):
     level: float
 
 
+class Controls(NamedTuple):
+    """Controls of one task."""
+
+    table: pd.DataFrame
+    test_scores: dict[str, Float[ndarray, "row"]]
+    """Scores of all test rows, by control: for those that score all of them."""
+
+
 def probe_controls(
     task: TaskActivations,
     *,
@@ -73,7 +81,7 @@ def probe_controls(
     level: float,
     random_label_runs: int,
     rng: np.random.Generator,
-) -> pd.DataFrame:
+) -> Controls:
     """One row per control: its test AUROC and AUPRC with intervals, and the paired difference probe − control.
 
     Differences are on the same test rows and resamples; they are missing where a control has a test set of its own.
@@ -93,6 +101,8 @@ def probe_controls(
         "kmer_boosted": boosted_floor(task.rows, int(for_trees.integers(2**31))),
         "metadata": metadata_floor(task.rows, penalties),
     }
+    scores = {"residual_probe": logits}
+    scores |= {name: floor.test_scores for name, floor in floors.items() if floor is not None}
     best = max(FLOORS, key=lambda name: floors[name].validation_auroc)  # type: ignore[union-attr]
     rows = [
         _row("residual_probe", judge, logits, validation_auroc=probe.validation_auroc, note=f"C = {probe.penalty:g}")
@@ -104,11 +114,12 @@ def probe_controls(
     rows += _gc_shift_rows(task, judge, penalties, for_shift)
     for name, vectors in (("random_initialisation", task.random_initialisation), ("shuffled_sequences", task.shuffled)):
         other = fit_probe(vectors.train, vectors.validation, penalties)
-        scores = other.model.logits(vectors.test.features)
-        rows.append(_row(name, judge, scores, validation_auroc=other.validation_auroc, note=f"C = {other.penalty:g}"))
+        scores[name] = other.model.logits(vectors.test.features)
+        note = f"C = {other.penalty:g}"
+        rows.append(_row(name, judge, scores[name], validation_auroc=other.validation_auroc, note=note))
     rows.append(_row("shuffled_test_sequences", judge, probe.model.logits(task.shuffled.test.features)))
     shared = {"task": task.name, "layer": task.layer, "n_train": len(train.labels), "chosen_on_validation": False}
-    return pd.DataFrame([shared | row for row in rows], columns=COLUMNS)
+    return Controls(pd.DataFrame([shared | row for row in rows], columns=COLUMNS), scores)
 
 
 COLUMNS = [

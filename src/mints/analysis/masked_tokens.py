@@ -5,13 +5,15 @@ A checkpoint that was loaded wrongly shows here first: its loss lies above the u
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 from scipy import sparse
+
+from mints.analysis.bootstrap import interval
 
 SMOOTHING = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0)
 """Pseudo-tokens of the unigram distribution that may be mixed into every row of the bigram table."""
@@ -99,6 +101,42 @@ def neighbours(
     padded = np.pad(flat, ((0, 0), (1, 1)), constant_values=HIDDEN)
     row, column = np.divmod(chosen, tokens.shape[1])
     return padded[row, column], padded[row, column + 2]
+
+
+def loss_rows(
+    losses: Mapping[str, Float[ndarray, "window masked"]],
+    bases: Float[ndarray, "window masked"],
+    weights: Int[ndarray, "resample window"],
+    level: float,
+    *,
+    reference: str,
+) -> list[dict[str, object]]:
+    """One row per predictor: `loss` in nats per hidden token, bits per base of the hidden tokens, and `gain`.
+
+    losses: nats. bases: of each hidden token, NaN where that has no meaning. weights: windows are resampled, since the
+    hidden tokens of one window are dependent. `gain` is the loss of the reference predictor minus the row's, paired.
+    """
+    hidden = bases.shape[1]
+    tokens, total_bases = weights.sum(1) * hidden, weights @ bases.sum(1)
+    rows: list[dict[str, object]] = []
+    for predictor, values in losses.items():
+        gains = losses[reference] - values
+        loss = _with_ends(values.mean(), weights @ values.sum(1) / tokens, level)
+        bits = values.sum() / bases.sum() / np.log(2)
+        per_base = _with_ends(bits, weights @ values.sum(1) / total_bases / np.log(2), level)
+        gain = _with_ends(gains.mean(), weights @ gains.sum(1) / tokens, level)
+        rows.append(
+            {"predictor": predictor, "tokens": values.size, "bases": float(bases.sum())}
+            | dict(zip(("loss", "low", "high"), loss, strict=True))
+            | dict(zip(("bits_per_base", "bits_per_base_low", "bits_per_base_high"), per_base, strict=True))
+            | dict(zip(("gain", "gain_low", "gain_high"), gain, strict=True))
+        )
+    return rows
+
+
+def _with_ends(value: float, resampled: Float[ndarray, "resample"], level: float) -> tuple[float, float, float]:
+    low, high = interval(resampled, level)
+    return float(value), float(low), float(high)
 
 
 def _unigram(stream: Int[ndarray, "token"], vocabulary_size: int) -> Float[ndarray, "token"]:

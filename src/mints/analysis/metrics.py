@@ -157,6 +157,25 @@ def resampled_auroc(test: Scored, weights: Int[ndarray, "resample row"]) -> Floa
     return resampled_metrics(test, weights, ["auroc"])["auroc"]
 
 
+class Judged(NamedTuple):
+    """Metrics of one set of scores, and their values in every resample."""
+
+    value: dict[str, float]
+    resampled: dict[str, Float[ndarray, "resample"]]
+
+
+def judge(
+    labels: Int[ndarray, "row"],
+    logits: Float[ndarray, "row"],
+    weights: Int[ndarray, "resample row"],
+    names: Sequence[str] = METRICS,
+) -> Judged:
+    """The metrics of the data and of every resample."""
+    test = scored(labels, logits)
+    figures = resampled_metrics(test, np.ones((1, len(labels)), dtype=weights.dtype), names)
+    return Judged({name: float(figures[name][0]) for name in names}, resampled_metrics(test, weights, names))
+
+
 def evaluate(
     labels: Int[ndarray, "row"],
     logits: Float[ndarray, "row"],
@@ -165,13 +184,15 @@ def evaluate(
     names: Sequence[str] = METRICS,
 ) -> dict[str, float]:
     """The metrics with their intervals, as `auroc`, `auroc_low`, `auroc_high`, …"""
-    test = scored(labels, logits)
-    figures = resampled_metrics(test, np.ones((1, len(labels)), dtype=weights.dtype), names)
-    resampled = resampled_metrics(test, weights, names)
+    return with_intervals(judge(labels, logits, weights, names), level)
+
+
+def with_intervals(judged: Judged, level: float) -> dict[str, float]:
+    """Every metric with the ends of its interval."""
     row: dict[str, float] = {}
-    for name in names:
-        low, high = interval(resampled[name], level)
-        row |= {name: float(figures[name][0]), f"{name}_low": float(low), f"{name}_high": float(high)}
+    for name, value in judged.value.items():
+        low, high = interval(judged.resampled[name], level)
+        row |= {name: value, f"{name}_low": float(low), f"{name}_high": float(high)}
     return row
 
 

@@ -137,12 +137,15 @@ class Run:
         self._work.mkdir(parents=True, exist_ok=True)
         return self._work / name
 
-    def rng(self, label: str) -> Generator:
-        """Random numbers of one purpose: the same for the same seed, step and label, in every process."""
+    def rng(self, label: str, step: str | None = None) -> Generator:
+        """Random numbers of one purpose: the same for the same seed, step and label, in every process.
+
+        step: another step, whose numbers are drawn again.
+        """
         from numpy.random import SeedSequence, default_rng
 
         # A digest, because Python's hash() of a string differs between processes.
-        digest = hashlib.sha256(f"{self.config.seed}\n{self._step.name}\n{label}".encode()).digest()
+        digest = hashlib.sha256(f"{self.config.seed}\n{step or self._step.name}\n{label}".encode()).digest()
         return default_rng(SeedSequence(int.from_bytes(digest, "big")))
 
     def track(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pandas as pd
+from numpy import ndarray
 
 from mints.analysis.attention_enrichment import enrichment_table
 from mints.analysis.head_sums import HeadSums, PermutedSums, from_arrays
@@ -13,15 +16,11 @@ from mints.studies.genomic.fields import SUM_VARIANTS
 
 def run_attention_enrichment(run: Run) -> None:
     """Compare the attention that motif tokens receive with that of matched background tokens."""
-    level = run.config.probe_ci_level
     for asked in run.config.motif_questions:
         tables = []
         for variant in SUM_VARIANTS:
             arrays = run.load(f"qk_alignment/{asked.name}_{variant}_sums.npz")
-            sums, permuted = from_arrays(HeadSums, arrays), from_arrays(PermutedSums, arrays, "permuted")
-            table = enrichment_table(sums, permuted, int(arrays["n_heads"]), level=level)
-            table.insert(0, "variant", variant)
-            tables.append(table)
+            tables.append(enrichment_of(arrays, variant, run.config.probe_ci_level))
         result = pd.concat(tables, ignore_index=True)
         run.save(f"enrichment/{asked.name}_qk_alignment_matched_attention_enrichment.csv", result)
         figure = head_map(
@@ -33,3 +32,11 @@ def run_attention_enrichment(run: Run) -> None:
             threshold=run.config.registered.enrichment,
         )
         run.figure(f"{asked.name}_qk_alignment_matched_attention_enrichment_rho_heatmap", figure)
+
+
+def enrichment_of(arrays: Mapping[str, ndarray], variant: str, level: float) -> pd.DataFrame:
+    """Enrichment of every head from the sums of one pass of the alignment."""
+    sums, permuted = from_arrays(HeadSums, arrays), from_arrays(PermutedSums, arrays, "permuted")
+    table = enrichment_table(sums, permuted, int(arrays["n_heads"]), level=level)
+    table.insert(0, "variant", variant)
+    return table

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
+from numpy import ndarray
 
-from mints.analysis.bootstrap import interval
-from mints.analysis.masked_tokens import fit_floors, neighbours
+from mints.analysis.masked_tokens import fit_floors, loss_rows, neighbours
 from mints.data.genome import Genome
 from mints.locations import here
-from mints.models.masking import MaskedBatches, token_stream
+from mints.models.masking import MaskedBatch, MaskedBatches, token_stream
 from mints.models.pretraining import batch_losses
+from mints.models.tokenizers import OverlappingKmerTokenizer, Tokenizer
 from mints.pipeline.run import Run
 from mints.report import figures
 from mints.studies.genomic.models import OpenModel, open_model
@@ -24,6 +26,24 @@ CONTEXT = 62
 BATCH = 64
 SHARES = {"15% hidden": 0.15, "one token hidden": 0.0}
 """Share of a window's tokens that is hidden; 0 hides exactly one."""
+
+UNIGRAM = "unigram"
+
+COLUMNS = [
+    "masking",
+    "predictor",
+    "loss",
+    "low",
+    "high",
+    "tokens",
+    "bases",
+    "bits_per_base",
+    "bits_per_base_low",
+    "bits_per_base_high",
+    "gain",
+    "gain_low",
+    "gain_high",
+]
 
 FLOOR_BASES = 30_000_000
 """Most bases on which the token statistics are counted."""
@@ -42,11 +62,11 @@ def run_masked_token_loss(run: Run) -> None:
     model = open_model(run)
     if model.encoder.head is None:
         run.warn("the checkpoint has no masked-language head: its masked-token loss was not measured")
-        table = pd.DataFrame(columns=["masking", "predictor", "loss", "low", "high", "tokens"])
+        table = pd.DataFrame(columns=COLUMNS)
     else:
         corpus = read_corpus(run)
         run.fact("corpus", corpus.origin)
-        table = pd.DataFrame(measure(run, model, corpus))
+        table = measure(run, model, corpus)
     run.save("tables/masked_token_loss.csv", table)
     run.figure("masked_token_loss", figures.masked_token_loss_figure(table))
 
@@ -67,43 +87,51 @@ def read_corpus(run: Run) -> Corpus:
     return Corpus(parts["train"], parts["test"], "task sequences")
 
 
-def measure(run: Run, model: OpenModel, corpus: Corpus) -> list[dict[str, object]]:
-    """One row per masking and predictor: mean loss in nats per hidden token, with a bootstrap interval over windows."""
+def measure(run: Run, model: OpenModel, corpus: Corpus) -> pd.DataFrame:
+    """One row per masking and predictor: losses per hidden token and per base (see `loss_rows`)."""
     training, heldout = (token_stream(model.tokenizer, part) for part in (corpus.training, corpus.heldout))
     floors = fit_floors(training, len(model.tokenizer.vocabulary))
-    context = min(CONTEXT, len(heldout) - 1)
+    special = sorted(model.tokenizer.special_ids)
     rows: list[dict[str, object]] = []
     for masking, share in SHARES.items():
-        drawn = MaskedBatches(heldout, model.tokenizer, context=context, share=share, seed=run.config.seed)
-        per_batch = BATCH * drawn.masked_per_window
-        losses: dict[str, list[np.ndarray]] = {"model": [], "unigram": [], "two-sided token bigram": []}
-        for _ in range(max(1, run.config.max_masked_tokens // per_batch)):
-            batch = drawn.draw(BATCH, always_mask=True)
+        batches = hidden_batches(run, model, heldout, share)
+        losses: dict[str, list[np.ndarray]] = {"model": [], UNIGRAM: [], "two-sided token bigram": []}
+        for batch in batches:
             truth = batch.truth.numpy()
-            left, right = neighbours(batch.tokens.numpy(), batch.chosen.numpy(), sorted(model.tokenizer.special_ids))
+            left, right = neighbours(batch.tokens.numpy(), batch.chosen.numpy(), special)
             losses["model"].append(batch_losses(model.encoder, batch, model.compute).numpy())
-            losses["unigram"].append(floors.unigram_losses(truth))
+            losses[UNIGRAM].append(floors.unigram_losses(truth))
             losses["two-sided token bigram"].append(floors.bigram_losses(left, truth, right))
-        rows += _rows(masking, {name: np.concatenate(parts) for name, parts in losses.items()}, drawn, run)
-    return rows
+        bases = token_bases(model.tokenizer)[np.concatenate([batch.truth.numpy() for batch in batches])]
+        windows = len(batches) * BATCH
+        by_window = {name: np.concatenate(parts).reshape(windows, -1) for name, parts in losses.items()}
+        weights = run.rng(masking).multinomial(
+            windows, np.full(windows, 1 / windows), size=run.config.probe_bootstrap_samples
+        )
+        found = loss_rows(by_window, bases.reshape(windows, -1), weights, run.config.probe_ci_level, reference=UNIGRAM)
+        rows += [{"masking": masking} | row for row in found]
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _rows(masking: str, losses: dict[str, np.ndarray], drawn: MaskedBatches, run: Run) -> Iterable[dict[str, object]]:
-    """Interval of each mean, resampling windows: the hidden tokens of one window are dependent."""
-    windows = len(losses["model"]) // drawn.masked_per_window
-    rng = run.rng(masking)
-    weights = rng.multinomial(windows, np.full(windows, 1 / windows), size=run.config.probe_bootstrap_samples)
-    for predictor, values in losses.items():
-        means = values.reshape(windows, drawn.masked_per_window).mean(axis=1)
-        low, high = interval(weights @ means / windows, run.config.probe_ci_level)
-        yield {
-            "masking": masking,
-            "predictor": predictor,
-            "loss": values.mean(),
-            "low": low,
-            "high": high,
-            "tokens": len(values),
-        }
+def hidden_batches(run: Run, model: OpenModel, heldout: ndarray, share: float) -> list[MaskedBatch]:
+    """Windows of held-out tokens with a share of them hidden: the same ones whenever they are asked for.
+
+    heldout: a stream of tokens.
+    """
+    context = min(CONTEXT, len(heldout) - 1)
+    drawn = MaskedBatches(heldout, model.tokenizer, context=context, share=share, seed=run.config.seed)
+    count = max(1, run.config.max_masked_tokens // (BATCH * drawn.masked_per_window))
+    return [drawn.draw(BATCH, always_mask=True) for _ in range(count)]
+
+
+def token_bases(tokenizer: Tokenizer) -> Float[ndarray, "token"]:
+    """Bases that each token of the vocabulary stands for; NaN where tokens overlap, and a base has no token of its own.
+
+    Only ordinary tokens are ever hidden, and these are spelt by their bases.
+    """
+    if isinstance(tokenizer, OverlappingKmerTokenizer):
+        return np.full(len(tokenizer.vocabulary), np.nan)
+    return np.array([len(token) for token in tokenizer.vocabulary], dtype=float)
 
 
 def _whole(genome: Genome, names: Sequence[str], most: int) -> list[str]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from mints.config import Config
 from mints.errors import UsageError
 from mints.models.checkpoint import load_model
 from mints.models.compute import Compute, resolve_compute
@@ -27,19 +26,23 @@ class OpenModel(NamedTuple):
 
 def open_model(run: Run) -> OpenModel:
     """Load the configured checkpoint and record what it is and where it runs."""
-    config = run.config
-    compute = resolve_compute(config.device, config.precision)
-    loaded = load_model(str(config.model_files or config.model), config.family)
-    run.fact("model_family", loaded.family.name)
-    run.fact("model_weights_sha256", loaded.weights_sha256)
+    return open_checkpoint(run, run.config, "model")
+
+
+def open_checkpoint(run: Run, section: Any, label: str) -> OpenModel:
+    """Load the checkpoint that a section of the configuration names; label: of its facts in the manifest."""
+    compute = resolve_compute(run.config.device, run.config.precision)
+    loaded = load_model(str(section.model_files or section.model), section.family)
+    run.fact(f"{label}_family", loaded.family.name)
+    run.fact(f"{label}_weights_sha256", loaded.weights_sha256)
     run.fact("device", compute.device.type)
     run.fact("precision", compute.precision)
     compute.work.warn = run.warn
-    run.account("model_work", compute.work.facts)
+    run.account(f"{label}_work", compute.work.facts)
     return OpenModel(loaded.encoder.to(compute.device), loaded.tokenizer, compute)
 
 
-def probed_layers(config: Config, n_layers: int) -> Sequence[int]:
+def probed_layers(config: Any, n_layers: int) -> Sequence[int]:
     """Layers whose residual stream is cached, by the configuration or by the model's depth.
 
     Raises UsageError for a layer that the model does not have, or a fixed layer that is not among the probed ones.

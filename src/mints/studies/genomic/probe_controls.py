@@ -27,8 +27,9 @@ def _activations(run: Run, name: str) -> TaskActivations:
 def run_probe_controls(run: Run) -> None:
     """Measure what else could explain the probes: composition, position, chance, an untrained model, order."""
     config = run.config
-    tables = [
-        probe_controls(
+    tables = []
+    for task in run.track(config.tasks, description="measuring controls", unit="tasks"):
+        controls = probe_controls(
             _activations(run, task.name),
             penalties=config.probe_penalties,
             resamples=config.probe_bootstrap_samples,
@@ -36,8 +37,8 @@ def run_probe_controls(run: Run) -> None:
             random_label_runs=config.probe_control_random_label_runs,
             rng=run.rng(task.name),
         )
-        for task in run.track(config.tasks, description="measuring controls", unit="tasks")
-    ]
+        run.save(f"probes/{task.name}_test_scores.npz", controls.test_scores)
+        tables.append(controls.table)
     table = pd.concat(tables, ignore_index=True)
     run.save("tables/linear_probe_controls.csv", table)
     run.save("tables/beyond_composition.csv", beyond_composition(table))

@@ -24,7 +24,7 @@ from mints.pipeline.run import Run
 from mints.report.head_maps import alignment_ceiling_figure, head_map
 from mints.studies.genomic.fields import SUM_VARIANTS
 from mints.studies.genomic.models import OpenModel, open_model
-from mints.studies.genomic.questions import OpenQuestion, asked_sequences, open_question
+from mints.studies.genomic.questions import DRAWN_BY, OpenQuestion, asked_sequences, open_question
 
 SHARD = 1024
 """Sequences of one shard."""
@@ -40,34 +40,63 @@ class Prepared(NamedTuple):
     assigned: Assigned
 
 
+class Scene(NamedTuple):
+    """A question, its sequences, and the resamples that all models and variants share."""
+
+    question: OpenQuestion
+    table: pd.DataFrame
+    weights: Int[ndarray, "resample sequence"]
+
+
+class Measured(NamedTuple):
+    """What one pass gave."""
+
+    assigned: Assigned
+    sums: dict[str, ndarray]
+    """Resampled sums of the motif, totals of its permutations, and the number of heads, for a file."""
+
+    table: pd.DataFrame
+
+
 def run_qk_alignment(run: Run) -> None:
     """Correlate every head's key scores with motif scores, its nulls and its ceiling beside it."""
     model = open_model(run)
     untrained = randomly_initialised(model.encoder.architecture, run.config.seed).to(model.compute.device)
-    n_heads = model.encoder.architecture.n_heads
     matching: list[dict[str, Any]] = []
     for asked in run.config.motif_questions:
-        question = open_question(asked, run.load(f"tasks/{asked.task}.parquet"))
-        table = asked_sequences(run, asked, run.config.max_qk_alignment_sequences)
-        weights = cluster_weights(
-            table["cluster"].to_numpy(), run.config.probe_bootstrap_samples, run.rng(f"{asked.name} resamples")
-        )
+        scene = open_scene(run, asked, run.config.max_qk_alignment_sequences)
         tables = []
         for variant in SUM_VARIANTS:
-            prepared = prepare(run, question, table, model, variant)
-            matching += matching_rows(asked.name, variant, prepared.assigned)
             encoder = untrained if variant == "random_initialisation" else model.encoder
-            sums, permuted = stream(run, encoder, model, prepared, weights, f"{asked.name} {variant}")
-            arrays = to_arrays(sums) | to_arrays(permuted, "permuted") | {"n_heads": np.array(n_heads)}
-            run.save(f"qk_alignment/{asked.name}_{variant}_sums.npz", arrays)
-            limits = measure_ceilings(run, encoder, model, prepared, table, f"{asked.name} {variant} ceiling")
-            of_variant = alignment_table(sums, permuted, limits, n_heads, level=run.config.probe_ci_level)
-            of_variant.insert(0, "variant", variant)
-            tables.append(of_variant)
+            measured = measure(run, scene, model, encoder, variant)
+            matching += matching_rows(asked.name, variant, measured.assigned)
+            run.save(f"qk_alignment/{asked.name}_{variant}_sums.npz", measured.sums)
+            tables.append(measured.table)
         result = pd.concat(tables, ignore_index=True)
         run.save(f"qk_alignment/{asked.name}_qk_alignment.csv", result)
         draw(run, asked.name, result)
     run.save("tables/background_matching.csv", pd.DataFrame(matching))
+
+
+def open_scene(run: Run, asked: Any, cap: int | None) -> Scene:
+    """The question on at most `cap` sequences, the same ones in every step that asks with this cap."""
+    table = asked_sequences(run, asked, cap)
+    rng = run.rng(f"{asked.name} resamples", DRAWN_BY)
+    weights = cluster_weights(table["cluster"].to_numpy(), run.config.probe_bootstrap_samples, rng)
+    return Scene(open_question(asked, run.load(f"tasks/{asked.task}.parquet")), table, weights)
+
+
+def measure(run: Run, scene: Scene, model: OpenModel, encoder: Encoder, variant: str, label: str = "") -> Measured:
+    """One variant's pass over the scene's sequences. label: goes before those of its shards."""
+    prepared = prepare(run, scene.question, scene.table, model, variant)
+    label = f"{label} {scene.question.name} {variant}".strip()
+    sums, permuted = stream(run, encoder, model, prepared, scene.weights, label)
+    limits = measure_ceilings(run, encoder, model, prepared, scene.table, f"{label} ceiling")
+    n_heads = model.encoder.architecture.n_heads
+    table = alignment_table(sums, permuted, limits, n_heads, level=run.config.probe_ci_level)
+    table.insert(0, "variant", variant)
+    arrays = to_arrays(sums) | to_arrays(permuted, "permuted") | {"n_heads": np.array(n_heads)}
+    return Measured(prepared.assigned, arrays, table)
 
 
 def prepare(run: Run, question: OpenQuestion, table: pd.DataFrame, model: OpenModel, variant: str) -> Prepared:

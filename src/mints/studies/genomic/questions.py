@@ -23,6 +23,10 @@ ANCHORED_SHARE = 0.01
 """An anchored site counts as destroyed below the score that this share of the training sites falls short of."""
 
 
+DRAWN_BY = "qk_alignment"
+"""The step whose sequences and resamples the other steps draw again."""
+
+
 class OpenQuestion(NamedTuple):
     """What the steps of the evidence stack need to know about one question."""
 
@@ -79,11 +83,14 @@ def open_question(question: MotifQuestion, table: pd.DataFrame) -> OpenQuestion:
 
 
 def asked_sequences(run: Run, question: Any, cap: int | None) -> pd.DataFrame:
-    """The task's rows, at most `cap`, drawn at random in equal shares from both labels, in the order of the table."""
+    """The task's rows, at most `cap`, drawn at random in equal shares from both labels, in the order of the table.
+
+    Every step draws the same rows; a smaller cap, some of them.
+    """
     table: pd.DataFrame = run.load(f"tasks/{question.task}.parquet")
     if cap is None or len(table) <= cap:
         return table
-    order = pd.Series(run.rng(f"{question.name} sequences").permutation(len(table)), index=table.index)
+    order = pd.Series(run.rng(f"{question.name} sequences", DRAWN_BY).permutation(len(table)), index=table.index)
     place = order.groupby(table["label"]).rank(method="first")
     chosen: pd.DataFrame = table.loc[place.sort_values(kind="stable").index[:cap]]
     return chosen.sort_index().reset_index(drop=True)

@@ -14,6 +14,7 @@ from mints.studies.genomic.steps.attention_enrichment import attention_enrichmen
 from mints.studies.genomic.steps.calibration import calibration
 from mints.studies.genomic.steps.circuit_export import circuit_export
 from mints.studies.genomic.steps.counterfactuals import counterfactuals
+from mints.studies.genomic.steps.cross_model import cross_model_tokenization_comparison
 from mints.studies.genomic.steps.evidence import evidence
 from mints.studies.genomic.steps.ingest import ingest
 from mints.studies.genomic.steps.linear_probes import linear_probes
@@ -41,6 +42,7 @@ ANALYSIS: tuple[Step, ...] = (
     systematic_causal_intervention,
     evidence,
     calibration,
+    cross_model_tokenization_comparison,
 )
 PRETRAINING: tuple[Step, ...] = (simulate_genome, pretrain)
 
@@ -66,6 +68,7 @@ def open_pipeline(config: Config, *, pretraining: bool = False, quiet: bool = Fa
         "audited": [f"{config.audited_task}_l{config.audited_layer}h{config.audited_head}"],
         "calibrated": [config.calibration_question],
         "calibrated_task": [q.task for q in config.motif_questions if q.name == config.calibration_question],
+        "compared": [compared.name for compared in config.compared_models],
         "dumped": [question.name for question in config.motif_questions if config.token_dump],
         "tokenizer_file": TOKENIZER_FILES[config.pretraining.family],
     }

@@ -18,9 +18,9 @@ def split_rows(table: pd.DataFrame) -> SplitSequences:
     return SplitSequences(**parts)
 
 
-def layer_vectors(run: Run, name: str, table: pd.DataFrame) -> dict[int, LayerVectors]:
-    """The vectors of `activations/{name}.npz` by layer and split."""
-    arrays = run.load(f"activations/{name}.npz")
+def layer_vectors(run: Run, name: str, table: pd.DataFrame, folder: str = "") -> dict[int, LayerVectors]:
+    """The vectors of `activations/{name}.npz` below `folder`, by layer and split."""
+    arrays = run.load(f"{folder}activations/{name}.npz")
     residual: Float[ndarray, "sequence layer d_model"] = arrays["residual"]
     return {int(layer): _by_split(residual[:, place], table) for place, layer in enumerate(arrays["layers"])}
 

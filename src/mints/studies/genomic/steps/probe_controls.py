@@ -17,6 +17,7 @@ from mints.studies.genomic.fields import PROBE_FIELDS
         "activations/{task}_shuffled.npz",
     ],
     makes=[
+        "probes/{task}_test_scores.npz",
         "tables/linear_probe_controls.csv",
         "tables/beyond_composition.csv",
         "figures/linear_probe_controls.png",

@@ -7,8 +7,9 @@ Transformer v2 100M (97,889,132, as safetensors) with random weights, the four t
 rows, 51,249 CTCF peaks and a genome of 22 chromosomes with the lengths of GRCh38, the last three times the fraction.
 It lies as a mirror, from which the command line fetches and runs the whole profile. Every step is then listed with its
 seconds, what it asked of the models by their own count, and the share of the machine's measured rate of matrix
-products that this makes. Numbers for the whole size are those of the fraction divided by it: a little too many where a
-step has a cap of its own or a fixed cost.
+products that this makes. Numbers for the whole size are those of the fraction times how much more of what the step
+works on there is: tokens of all tasks, pairs, or hidden tokens. That is too much where a step has a cap or a fixed cost
+(the ceilings' 4,000 sequences, loading, circuits).
 
 Tokens per base depend on the vocabulary. Without --tokenizer (a folder with DNABERT-2's own tokenizer.json) one of
 4,096 byte pairs is learnt from the random genome, which makes fewer tokens of it than the official one does.
@@ -72,6 +73,9 @@ ROWS = {
 }
 """Bases, training rows and test rows of the published tasks."""
 
+LEAST_ROWS = 60
+"""Of every table: fewer have no row of each class on the validation chromosomes."""
+
 SITES = {
     "promoter_tata": (218, "TATAAA"),
     "splice_sites_donors": (297, "CAGGTAAGT"),
@@ -79,7 +83,11 @@ SITES = {
 }
 """Where the positives of a task carry which letters; N is any."""
 
+CAPPED = {"max_patching_pairs": 2, "max_masked_tokens": 60}
+"""Caps of the profile that are scaled, and the least that they become."""
+
 PEAKS, PEAK_BASES = 51_249, 300
+MODEL_KEYS = ("model", "model_revision")
 SEED_SECONDS = {
     "residual_cache": 659.838,
     "qk_alignment": 9475.141,
@@ -119,13 +127,13 @@ def make_world(folder: Path, fraction: float, tokenizer: Path | None) -> World:
     listed = write_text(world.mirror, parse(str(config.blacklist)), "chr1\t0\t5000\tHigh Signal Region\n")
     address, blacklist = (str(location).partition("#")[0] for location in (config.genome, config.blacklist))
     sha256 = write_text(world.mirror, parse(str(config.genome)), fasta)
-    capped = {"max_patching_pairs": 8, "max_masked_tokens": 60}
     caps = "".join(
-        f"{name} = {max(least, round(getattr(config, name) * fraction))}\n" for name, least in capped.items()
+        f"{name} = {max(least, round(getattr(config, name) * fraction))}\n" for name, least in CAPPED.items()
     )
     world.configuration.write_text(
         f'extends = "reference"\ngenome = "{address}#sha256={sha256}"\n'
-        f'blacklist = "{blacklist}#sha256={listed}"\n{caps}[model_sha256]\n'
+        f'blacklist = "{blacklist}#sha256={listed}"\n{caps}'
+        'validation_chromosomes = ["chr1", "chr22"]\n[model_sha256]\n'
         + "".join(f'"{name}" = "{hashes[name]}"\n' for name in config.model_sha256)
     )
     return world
@@ -168,7 +176,7 @@ def write_task(
         where = [name for name in genome if (name in ("chr20", "chr21")) == held_out]
         records = [
             one_row(task.name, genome, str(rng.choice(where)), bases, label % 2, rng)
-            for label in range(max(120, round(rows * fraction)))
+            for label in range(max(LEAST_ROWS, round(rows * fraction)))
         ]
         table = pd.DataFrame(records, columns=["sequence", "name", "label"]).assign(task=task.name)
         remote = choices(as_remote(location))[0]
@@ -257,31 +265,42 @@ def product_rate(compute: Compute, seconds: float = 2.0) -> float:
     return 2 * tokens * weight.numel() / statistics.median(times)
 
 
-def report(run: dict[str, Any], fraction: float, rate: float) -> Iterator[str]:
+def ratios(results: Path, bpe: Tokenizer, run: dict[str, Any]) -> dict[str, float]:
+    """By step: how much more of what it works on there is at full size; under the empty name, for all other steps."""
+    here = whole = 0.0
+    for path in sorted((results / "tasks").glob("*.parquet")):
+        table = pd.read_parquet(path)
+        tokens = sum(len(encoding.ids) for encoding in bpe.encode_many(table["sequence"].tolist()))
+        _, train, test = ROWS.get(path.stem, (0, PEAKS, PEAKS))
+        here, whole = here + tokens, whole + tokens / len(table) * (train + test)
+    full = Config.model_validate(read_profile("reference", None))
+    pairs, hidden = (getattr(full, name) / run["configuration"][name] for name in CAPPED)
+    return {"": whole / here, "systematic_causal_intervention": pairs, "masked_token_loss": hidden}
+
+
+def report(run: dict[str, Any], scale: dict[str, float], rate: float) -> Iterator[str]:
     """Lines of the table."""
     yield f"measured rate of matrix products: {rate / 1e9:,.0f} GFLOP/s"
-    yield "| step | seconds | tokens (M) | PFLOP | share of the rate | seconds at full size | the seed's |"
-    yield "|---|---|---|---|---|---|---|"
-    whole = [0.0, 0.0, 0.0]
+    yield "| step | seconds | tokens (M) | TFLOP | share of the rate | PFLOP at full size | seconds | the seed's |"
+    yield "|---|---|---|---|---|---|---|---|"
+    together = np.zeros(5)
     for step in run["steps"]:
-        work = step["facts"].get("model_work", {})
-        flop, tokens = work.get("floating_point_operations", 0), work.get("tokens", 0)
-        whole = [whole[0] + step["seconds"], whole[1] + tokens, whole[2] + flop]
-        share = f"{flop / rate / step['seconds']:.0%}" if flop else ""
-        seed = SEED_SECONDS.get(step["name"])
-        yield (
-            f"| {step['name']} | {step['seconds']:.1f} | {tokens / 1e6:.2f} | {flop / 1e15:.4f} | {share} |"
-            f" {step['seconds'] / fraction:,.0f} | {'' if seed is None else f'{seed:,.0f}'} |"
-        )
-    seconds, tokens, flop = whole
-    yield (
-        f"| all | {seconds:.1f} | {tokens / 1e6:.2f} | {flop / 1e15:.4f} | {flop / rate / seconds:.0%} |"
-        f" {seconds / fraction:,.0f} | 28,760 |"
-    )
-    yield (
-        f"at full size: {tokens / fraction / 1e6:,.0f} M tokens, {flop / fraction / 1e15:,.1f} PFLOP;"
-        f" at the measured rate alone these are {flop / fraction / rate / 3600:.2f} h"
-    )
+        work = [facts for name, facts in step["facts"].items() if name.endswith("_work")]
+        flop, tokens = (sum(w[key] for w in work) for key in ("floating_point_operations", "tokens"))
+        times = scale.get(step["name"], scale[""])
+        figures = np.array([step["seconds"], tokens, flop, flop * times, step["seconds"] * times])
+        together += figures
+        yield row(step["name"], figures, rate, SEED_SECONDS.get(step["name"]))
+    yield row("all", together, rate, 28_760)
+    yield f"full size: {together[3] / 1e15:,.1f} PFLOP; at the measured rate alone {together[3] / rate / 3600:.2f} h"
+
+
+def row(name: str, figures: np.ndarray, rate: float, seed: float | None) -> str:
+    """One line; figures: seconds, tokens, operations, and the last and the first at full size."""
+    seconds, tokens, flop, whole, whole_seconds = figures
+    share = f"{flop / rate / seconds:.0%}" if flop else ""
+    cells = (f"{seconds:.1f}", f"{tokens / 1e6:.2f}", f"{flop / 1e12:.1f}", share, f"{whole / 1e15:.2f}")
+    return f"| {name} | {' | '.join(cells)} | {whole_seconds:,.0f} | {'' if seed is None else f'{seed:,.0f}'} |"
 
 
 def main() -> None:
@@ -309,7 +328,9 @@ def main() -> None:
     where = f"{compute.device.type}, {compute.precision}, {torch.get_num_threads()} threads"
     print(f"{where}; fraction {arguments.fraction:g}")
     rate = max(before, product_rate(compute))
-    print("\n".join(report(run, arguments.fraction, rate)))
+    folder_of_model = world.mirror / hub_folder("models", *(run["configuration"][key] for key in MODEL_KEYS))
+    scale = ratios(folder / "results", load_tokenizer(folder_of_model, "dnabert2"), run)
+    print("\n".join(report(run, scale, rate)))
     print(f"results: {folder_bytes(folder / 'results') / 1e9:.3f} GB on disk")
 
 

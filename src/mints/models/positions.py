@@ -35,11 +35,16 @@ class Rotation:
     def __init__(self, d_head: int, length: int, device: torch.device) -> None:
         frequency = 10_000.0 ** -(torch.arange(0, d_head, 2, device=device).float() / d_head)
         angle = torch.outer(torch.arange(length, device=device).float(), frequency)
-        angle = torch.cat([angle, angle], dim=-1)[:, None, :]
-        self.cosine, self.sine = angle.cos(), angle.sin()
+        self.cosine = torch.cat([angle, angle], dim=-1)[:, None, :].cos()
+        self.sine = angle[:, None, :].sin()
 
     def __call__(self, x: Float[Tensor, "batch pos head d_head"]) -> Float[Tensor, "batch pos head d_head"]:
         """Queries or keys turned by the angle of their position."""
         first, second = x.chunk(2, dim=-1)
-        turned = torch.cat([-second, first], dim=-1)
-        return x * self.cosine.to(x.dtype) + turned * self.sine.to(x.dtype)
+        sine = self.sine.to(x.dtype)
+        # Added in place, half by half: the turned copy of the textbook formula costs more than the products.
+        turned = x * self.cosine.to(x.dtype)
+        half = sine.shape[-1]
+        turned[..., :half].addcmul_(second, sine, value=-1)
+        turned[..., half:].addcmul_(first, sine)
+        return turned

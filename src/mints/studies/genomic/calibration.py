@@ -56,7 +56,6 @@ class Bench(NamedTuple):
 def run_calibration(run: Run) -> None:
     """Plant detectors of graded strength and count what is found; count what is found where nothing is."""
     model = open_model(run)
-    model.encoder.fused_attention = True
     asked = next(q for q in run.config.motif_questions if q.name == run.config.calibration_question)
     table = run.load(f"tasks/{asked.task}.parquet")
     tokens_per_batch = run.config.tokens_per_batch or TOKENS_PER_BATCH[model.compute.device.type]

@@ -37,7 +37,6 @@ FEWEST = 8
 def run_causal_intervention(run: Run) -> None:
     """Patch every component of every question's pairs, both ways, and hold it against its nulls."""
     model = open_model(run)
-    model.encoder.fused_attention = True
     checks: dict[str, Any] = {}
     for asked in run.config.motif_questions:
         readout = probe_readout(run, asked.task)

@@ -39,6 +39,7 @@ def open_checkpoint(run: Run, section: Any, label: str) -> OpenModel:
     run.fact("precision", compute.precision)
     compute.work.warn = run.warn
     run.account(f"{label}_work", compute.work.facts)
+    loaded.encoder.fused_attention = True  # wherever a step does not ask for the patterns themselves
     return OpenModel(loaded.encoder.to(compute.device), loaded.tokenizer, compute)
 
 

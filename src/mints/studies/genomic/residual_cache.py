@@ -31,7 +31,6 @@ def cache_variants(run: Run, model: OpenModel, section: Any, folder: str = "") -
 
     section: of the configuration, which may name the layers.
     """
-    model.encoder.fused_attention = True
     layers = probed_layers(section, model.encoder.architecture.n_layers)
     untrained = randomly_initialised(model.encoder.architecture, run.config.seed).to(model.compute.device)
     untrained.fused_attention = True

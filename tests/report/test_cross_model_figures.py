@@ -54,7 +54,8 @@ def best_heads(questions=4, models=2):
     rows = pd.DataFrame(list(product(TASKS[:questions], MODELS[:models])), columns=["question", "model"])
     return rows.assign(
         heads=144, largest_r=0.3, largest_r_low=0.25, largest_r_high=0.35, r_head="L11H10", largest_ceiling=0.45,
-        largest_r_inner=0.2, untrained_r=0.1, largest_rho=1.4, largest_rho_low=1.2, largest_rho_high=1.6, rho_head="L2H3",
+        largest_r_inner=0.2, untrained_r=0.1, rho_head="L2H3", largest_rho=1.4, largest_rho_low=1.2,
+        largest_rho_high=1.6,
         untrained_rho=1.05, aligned=0, enriched=3,
     )  # fmt: skip
 

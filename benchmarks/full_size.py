@@ -196,7 +196,7 @@ def write_models(mirror: Path, config: Config, bpe: Tokenizer) -> dict[str, str]
     hashes: dict[str, str] = {}
     named = [
         (config.model, config.model_revision),
-        *((m.model, m.model_revision) for m in getattr(config, "compared_models", ())),
+        *((m.model, m.model_revision) for m in config.compared_models),
     ]
     for repository, revision in named:
         if not is_hub_id(repository):

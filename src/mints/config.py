@@ -37,11 +37,11 @@ def shipped_checkpoint(model: str) -> Path | None:
 
 
 def checkpoint_folder(model: str, revision: str | None) -> Path | None:
-    """Folder of a checkpoint on this machine; None where it is not here."""
-    folder = shipped_checkpoint(model) or Path(model)
+    """Folder (or single file) of a checkpoint on this machine; None where it is not here."""
+    place = shipped_checkpoint(model) or Path(model)
     if is_hub_id(model):
-        folder = CACHE / hub_folder("models", model, revision or "main")
-    return folder if folder.is_dir() else None
+        place = CACHE / hub_folder("models", model, revision or "main")
+    return place if place.exists() else None
 
 
 def _path_unless_remote(value: Any) -> Any:

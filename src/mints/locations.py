@@ -128,8 +128,8 @@ def is_commit(revision: str) -> bool:
 
 
 def is_hub_id(model: str) -> bool:
-    """Whether a model is named as the hub names one, OWNER/NAME, and no folder here has that name."""
-    return bool(HUB_ID.match(model)) and not model.startswith(".") and not Path(model).is_dir()
+    """Whether a model is named as the hub names one, OWNER/NAME, and nothing here has that name."""
+    return bool(HUB_ID.match(model)) and not model.startswith(".") and not Path(model).exists()
 
 
 def here(location: Path | str) -> Path:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mints.errors import MintsError, UsageError
-from mints.models.compute import resolve_compute
+from mints.models.compute import Compute, resolve_compute
 
 
 def test_auto_takes_bf16_on_a_cpu_only_where_it_has_matrix_tiles(monkeypatch):
@@ -12,7 +12,7 @@ def test_auto_takes_bf16_on_a_cpu_only_where_it_has_matrix_tiles(monkeypatch):
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     for tiles, precision in ((True, "bf16"), (False, "fp32")):
         monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda tiles=tiles: tiles)
-        assert resolve_compute() == (torch.device("cpu"), precision)
+        assert resolve_compute() == Compute(torch.device("cpu"), precision)
 
 
 def test_what_is_asked_for_is_taken_and_what_is_not_there_is_refused(monkeypatch):

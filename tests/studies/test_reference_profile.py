@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from architectures import POST
+from architectures import POST, PRE
 from http_server import Answer, serving
 from small_study import run_main
 from stand_in_hub import hub_answers
@@ -19,7 +19,7 @@ from stand_in_hub import hub_answers
 from mints.models.checkpoint import save_model
 from mints.models.encoder import randomly_initialised
 from mints.models.families import FAMILIES
-from mints.models.tokenizers import train_bpe
+from mints.models.tokenizers import FixedKmerTokenizer, train_bpe
 
 PROFILE = (files("mints") / "profiles" / "reference.toml").read_text(encoding="utf-8")
 NOWHERE = "http://127.0.0.1:9"
@@ -59,6 +59,14 @@ def write_model(folder, sequences):
     (folder / "config.json").write_text(json.dumps(configuration))
 
 
+def write_compared_model(folder):
+    """A tiny Nucleotide Transformer v2 in the repository's layout."""
+    tokenizer = FixedKmerTokenizer.generate(6)
+    architecture = replace(PRE, norm_epsilon=1e-12, vocabulary_size=len(tokenizer.vocabulary))
+    save_model(folder, randomly_initialised(architecture, seed=1), tokenizer, FAMILIES["nucleotide_transformer"])
+    (folder / "modeling_esm.py").write_text("raise SystemExit('remote code ran')\n")
+
+
 def write_tasks(folder, simulated):
     """The tasks as the data set has them: promoters as parquet with a column `task`, splice sites as FASTA."""
     for task in TASKS:
@@ -79,7 +87,9 @@ def world(finished, tmp_path_factory):
     """The stand-in's files, and the shipped profile with its addresses, hashes and sizes turned to them."""
     simulated = finished[0].results / "simulated_genome"
     root = tmp_path_factory.mktemp("world")
-    (root / "model").mkdir()
+    for name in ("model", "compared"):
+        (root / name).mkdir()
+    write_compared_model(root / "compared")
     lines = (simulated / "genome.fa").read_text().splitlines()
     write_model(root / "model", [line for line in lines[:400] if not line.startswith(">")])
     write_tasks(root / "tasks", simulated)
@@ -95,7 +105,14 @@ def servers(world, stumbles=()):
     """Answers for the hub's paths and for those of the other servers. stumbles: file name → its first answers."""
     dataset = re.findall(r"hf://(datasets/[^@]+@[0-9a-f]{40})", PROFILE)[0]
     model = re.search(r'model = "([^"]+)"\nmodel_revision = "([0-9a-f]+)"', PROFILE)
-    hub = hub_answers({f"models/{model[1]}@{model[2]}": world / "model", dataset: world / "tasks"})
+    compared = re.search(r'\[compared_models\]\]\nname = .*\nmodel = "([^"]+)"', PROFILE)
+    hub = hub_answers(
+        {
+            f"models/{model[1]}@{model[2]}": world / "model",
+            f"models/{compared[1]}@main": world / "compared",
+            dataset: world / "tasks",
+        }
+    )
     pending = {name: list(answers) for name, answers in dict(stumbles).items()}
 
     def answer(request):
@@ -149,6 +166,8 @@ def test_the_whole_profile_runs_from_the_stand_in_and_again_offline(world, tmp_p
     assert evidence.groupby("question").size().to_dict() == dict.fromkeys(
         ("ctcf", "promoter_tata", "splice_sites_donors", "splice_sites_acceptors"), 144
     )
+    probes = pd.read_csv(tmp_path / "results" / "tables" / "cross_model_probes.csv")
+    assert {"DNABERT-2-117M", "NT-v2-100M"} <= set(probes["model"])
     again = run_main(*arguments, "--offline", folder=tmp_path, HF_ENDPOINT=NOWHERE)
     assert again.code == 0, again.err
     run = json.loads((tmp_path / "results" / "pipeline_run.json").read_text())
@@ -168,7 +187,7 @@ def test_wrong_bytes_end_the_run_before_any_step_and_never_enter_the_cache(world
 def test_everything_that_is_missing_is_listed_at_once_with_the_command_that_gets_it(tmp_path):
     outcome = run_main("--max-probe-train", "64", "--offline", folder=tmp_path, HF_ENDPOINT=NOWHERE)
     assert outcome.code == 1
-    assert "12 of 12 sources cannot be had, so that nothing was started" in outcome.err
+    assert "13 of 13 sources cannot be had, so that nothing was started" in outcome.err
     assert "model: zhihan1996/DNABERT-2-117M at revision 7bce263b" in outcome.err
     for task in TASKS:
         assert f"/{task}/train.{{parquet,fna}}" in outcome.err

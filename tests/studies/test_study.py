@@ -12,6 +12,8 @@ import pandas as pd
 import pytest
 from small_study import MAIN, run_main
 
+from mints.studies.genomic.vectors import cached_vectors
+
 STEPS = [
     "simulate_genome",
     "ingest",
@@ -94,14 +96,16 @@ def test_cached_vectors_are_those_of_the_encoder_on_the_sequence(finished):
 
     results = finished[0].results
     table = pd.read_parquet(results / "tasks/donors.parquet")
-    cached = np.load(results / "activations/donors_residual_mean.npz")
+    arrays = np.load(results / "activations/donors_residual_mean.npz")
     encoder, tokenizer, *_ = load_model("mints:embedded_dnabert2")
     for row in (0, 57, len(table) - 1):
         encoding = tokenizer.encode(table["sequence"][row])
         cache = encoder.run(torch.from_numpy(encoding.ids)[None], sites=["blocks.*.hook_resid_post"]).cache
-        for place, layer in enumerate(cached["layers"]):
+        for place, (layer, vectors) in enumerate(cached_vectors(arrays).items()):
             expected = cache[f"blocks.{layer}.hook_resid_post"][0, ~encoding.special].mean(0).detach().numpy()
-            assert cached["residual"][row, place] == pytest.approx(expected, abs=1e-5)
+            half_a_step = 2**-11 * np.abs(expected - arrays["offset"][place])
+            assert (np.abs(vectors[row] - expected) <= half_a_step + 1e-5).all()
+    assert arrays["residual"].dtype == np.float16
 
 
 def test_splits_are_by_chromosome_and_no_cluster_is_on_two_sides(finished):

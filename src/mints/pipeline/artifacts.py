@@ -147,16 +147,21 @@ def write_npz(path: Path, arrays: Mapping[str, ndarray]) -> None:
 
 
 def write_npz_rows(
-    path: Path, arrays: Mapping[str, ndarray], streamed: str, shape: Sequence[int], blocks: Iterable[ndarray]
+    path: Path,
+    arrays: Mapping[str, ndarray],
+    streamed: str,
+    shape: Sequence[int],
+    blocks: Iterable[ndarray],
+    dtype: str = "float32",
 ) -> None:
-    """NPZ with a float32 array of this shape written block by block along its first axis, so that memory stays small.
+    """NPZ with an array of this shape written block by block along its first axis, so that memory stays small.
 
     Raises StepContractError where the blocks do not add up to the shape.
     """
-    from numpy import dtype, float32
+    import numpy as np
     from numpy.lib import format as npy
 
-    header = {"descr": npy.dtype_to_descr(dtype(float32)), "fortran_order": False, "shape": tuple(shape)}
+    header = {"descr": npy.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": tuple(shape)}
     rows = 0
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
         _write_entries(archive, arrays)
@@ -165,7 +170,7 @@ def write_npz_rows(
             for block in blocks:
                 if block.shape[1:] != tuple(shape[1:]):
                     raise StepContractError(f"a block of {path.name} has shape {block.shape}, not (…, {shape[1:]})")
-                file.write(block.astype(float32, order="C", copy=False).tobytes())
+                file.write(block.astype(dtype, order="C", copy=False).tobytes())
                 rows += len(block)
     if rows != shape[0]:
         raise StepContractError(f"{path.name} was given {rows} rows, not {shape[0]}")

@@ -123,14 +123,15 @@ class Run:
         streamed: str,
         shape: Sequence[int],
         blocks: Iterable[ndarray],
+        dtype: str = "float32",
     ) -> None:
-        """Write a declared NPZ whose float32 array `streamed` arrives in blocks of rows, one in memory at a time.
+        """Write a declared NPZ whose array `streamed` arrives in blocks of rows, one in memory at a time.
 
         arrays: the small arrays beside it. shape: of the whole array. Raises StepContractError where the blocks do not
         add up to it.
         """
         with self.create(name) as temporary:
-            artifacts.write_npz_rows(temporary, arrays, streamed, shape, blocks)
+            artifacts.write_npz_rows(temporary, arrays, streamed, shape, blocks, dtype)
 
     def scratch(self, name: str) -> Path:
         """Path of a file of the step's own that outlives a kill, until the step has completed."""

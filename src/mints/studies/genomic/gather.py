@@ -13,6 +13,7 @@ from mints.data.sources import MissingError, Shelf, bring, bring_repository
 from mints.errors import MintsError
 from mints.locations import CACHE, Digest, Remote, choices, hub_folder, is_hub_id, parse
 from mints.models.hub import checkpoint_files
+from mints.models.known import known_checkpoints, suggestion
 from mints.pipeline.progress import Reporter
 from mints.pipeline.step import Step
 
@@ -86,19 +87,21 @@ def _bring(item: Wanted, shelf: Shelf, reporter: Reporter) -> None:
 
     source = item.source
     if isinstance(source, Checkpoint):
-        bring_repository(
-            "models",
-            source.repository,
-            source.revision,
-            shelf,
-            wanted=_wanted_of(source),
-            promised=source.promised,
-            track=tracked,
-        )
+        _bring_checkpoint(source, shelf, tracked)
     elif isinstance(source, Remote):
         bring(source, shelf, tracked(source.path.name))
     elif not source.exists():
         raise MissingError(str(source), NOT_HERE)
+
+
+def _bring_checkpoint(checkpoint: Checkpoint, shelf: Shelf, track: Callable[[str], Track]) -> None:
+    name, revision, promised = checkpoint
+    try:
+        bring_repository("models", name, revision, shelf, wanted=_wanted_of(checkpoint), promised=promised, track=track)
+    except MissingError as error:
+        if name in known_checkpoints():
+            raise
+        raise MissingError(error.location, f"{error.reason}; {suggestion(name)}") from None
 
 
 def _wanted_of(checkpoint: Checkpoint) -> Callable[[list[str]], list[str]]:

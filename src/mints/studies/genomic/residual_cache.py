@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -39,7 +40,10 @@ def cache_variants(run: Run, model: OpenModel, section: Any, folder: str = "") -
         for variant in VARIANTS:
             encoder = untrained if variant == "random_initialisation" else model.encoder
             name = f"{folder}activations/{task.name}_{variant}"
-            cache(run, name, encoder, model, sequences, layers, shuffled=variant == "shuffled")
+            # A control is held against the probe of one layer: where that is known beforehand, no other is kept.
+            is_control = variant != "residual_mean" and section.probe_layer is not None
+            kept = [section.probe_layer] if is_control else layers
+            cache(run, name, encoder, model, sequences, kept, shuffled=variant == "shuffled")
     return list(layers)
 
 
@@ -53,7 +57,11 @@ def cache(
     *,
     shuffled: bool,
 ) -> None:
-    """Stream the vectors of `sequences` into `{name}.npz`: rows in their order, one shard at a time."""
+    """Stream the vectors of `sequences` into `{name}.npz`: rows in their order, one shard at a time.
+
+    They are kept as differences from the first shard's mean, in half precision: what a probe reads are differences
+    between sequences, and these keep eleven bits, however large a dimension's mean is.
+    """
 
     def compute_shard(start: int) -> Mapping[str, ndarray]:
         shard = list(sequences[start : start + SHARD])
@@ -64,7 +72,9 @@ def cache(
         vectors = mean_residuals(encoder, encodings, layers, model.compute, run.config.tokens_per_batch)
         return {"residual": vectors}
 
-    shards = run.map(compute_shard, range(0, len(sequences), SHARD), label=name.replace("/", " "))
+    shards = iter(run.map(compute_shard, range(0, len(sequences), SHARD), label=name.replace("/", " ")))
     shape = (len(sequences), len(layers), encoder.architecture.d_model)
-    blocks = (shard["residual"] for shard in shards)
-    run.save_rows(f"{name}.npz", {"layers": np.asarray(layers)}, "residual", shape, blocks)
+    first = next(shards)["residual"]
+    arrays = {"layers": np.asarray(layers), "offset": first.mean(axis=0)}
+    blocks = (block - arrays["offset"] for block in chain([first], (shard["residual"] for shard in shards)))
+    run.save_rows(f"{name}.npz", arrays, "residual", shape, blocks, dtype="float16")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
@@ -20,9 +22,17 @@ def split_rows(table: pd.DataFrame) -> SplitSequences:
 
 def layer_vectors(run: Run, name: str, table: pd.DataFrame, folder: str = "") -> dict[int, LayerVectors]:
     """The vectors of `activations/{name}.npz` below `folder`, by layer and split."""
-    arrays = run.load(f"{folder}activations/{name}.npz")
-    residual: Float[ndarray, "sequence layer d_model"] = arrays["residual"]
-    return {int(layer): _by_split(residual[:, place], table) for place, layer in enumerate(arrays["layers"])}
+    cached = cached_vectors(run.load(f"{folder}activations/{name}.npz"))
+    return {layer: _by_split(vectors, table) for layer, vectors in cached.items()}
+
+
+def cached_vectors(arrays: Mapping[str, ndarray]) -> dict[int, Float[ndarray, "sequence d_model"]]:
+    """Mean residual vectors by layer, float32, from the arrays of an `activations/*.npz`."""
+    residual, offset = arrays["residual"], arrays["offset"]
+    return {
+        int(layer): residual[:, place].astype(np.float32) + offset[place]
+        for place, layer in enumerate(arrays["layers"])
+    }
 
 
 def _by_split(vectors: Float[ndarray, "sequence d_model"], table: pd.DataFrame) -> LayerVectors:

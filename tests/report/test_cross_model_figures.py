@@ -54,7 +54,8 @@ def best_heads(questions=4, models=2):
     rows = pd.DataFrame(list(product(TASKS[:questions], MODELS[:models])), columns=["question", "model"])
     return rows.assign(
         heads=144, largest_r=0.3, largest_r_low=0.25, largest_r_high=0.35, r_head="L11H10", largest_ceiling=0.45,
-        untrained_r=0.1, largest_rho=1.4, largest_rho_low=1.2, largest_rho_high=1.6, rho_head="L2H3",
+        largest_r_inner=0.2, untrained_r=0.1, rho_head="L2H3", largest_rho=1.4, largest_rho_low=1.2,
+        largest_rho_high=1.6,
         untrained_rho=1.05, aligned=0, enriched=3,
     )  # fmt: skip
 
@@ -142,7 +143,7 @@ def test_best_heads_have_their_ceiling_twin_and_threshold():
     left, right = figure.axes[:2]
     assert names(left) == [f"{MODELS[0]}, L11H10", f"{MODELS[1]}, L11H10"]
     by_marker = {line.get_marker(): line.get_xdata()[0] for line in left.lines if line.get_marker() != "None"}
-    assert by_marker == pytest.approx({"X": 0.1, "|": 0.45, "o": 0.3, "D": 0.3})
+    assert by_marker == pytest.approx({"X": 0.1, "s": 0.2, "|": 0.45, "o": 0.3, "D": 0.3})
     assert "|" not in {line.get_marker() for line in right.lines}
     thresholds = [
         [line.get_xdata()[0] for line in axis.lines if line.get_linestyle() == "--"] for axis in (left, right)

@@ -160,7 +160,8 @@ def heads_figure(summary: DataFrame, thresholds: Mapping[str, float], *, level: 
     """Per question the best head of every model in alignment (left) and enrichment (right).
 
     summary: one row per question and model with columns heads, largest_r, largest_r_low, largest_r_high, r_head,
-    largest_ceiling, untrained_r, aligned, and the same of rho (without a ceiling) with enriched. thresholds: of r, rho.
+    largest_r_inner, largest_ceiling, untrained_r, aligned, and the same of rho (without ceiling and inner tokens) with
+    enriched. thresholds: of r, rho.
     """
     title = f"The best head of every model on the same sequences, {100 * level:g}% intervals"
     if "largest_r" not in summary:
@@ -183,6 +184,7 @@ def heads_figure(summary: DataFrame, thresholds: Mapping[str, float], *, level: 
     marks = [point_mark(model, *looks[model][1:]) for model in models]
     marks += [
         point_mark(UNTRAINED, PURPLE, "X"),
+        point_mark("largest r away from the ends", INK, "s", hollow=True),
         point_mark("highest ceiling of a layer", ORANGE, "|"),
         line_mark("registered", INK, "--"),
     ]
@@ -196,6 +198,7 @@ def _best_heads(axis: Axes, rows: DataFrame, measure: str, threshold: float, gro
     axis.axvline(threshold, color=INK, linestyle="--", linewidth=1)
     axis.plot(rows[f"untrained_{measure}"], range(len(rows)), "X", color=PURPLE)
     if measure == "r":
+        axis.plot(rows["largest_r_inner"], range(len(rows)), "s", color=INK, markerfacecolor="white", markersize=4)
         axis.plot(rows["largest_ceiling"], range(len(rows)), "|", color=ORANGE, markersize=11, markeredgewidth=2)
     forest(axis, labels, groups, estimates)
 
@@ -203,7 +206,7 @@ def _best_heads(axis: Axes, rows: DataFrame, measure: str, threshold: float, gro
 def _share_limits(axis: Axes, summary: DataFrame, measure: str, threshold: float) -> None:
     """The same scale in every question."""
     columns = [f"largest_{measure}_low", f"largest_{measure}_high", f"untrained_{measure}"]
-    columns += ["largest_ceiling"] if measure == "r" else []
+    columns += ["largest_ceiling", "largest_r_inner"] if measure == "r" else []
     values = [*summary[columns].to_numpy(dtype=float).ravel(), threshold, 0 if measure == "r" else 1]
     room = 0.05 * (np.nanmax(values) - np.nanmin(values))
     axis.set_xlim(np.nanmin(values) - room, np.nanmax(values) + room)

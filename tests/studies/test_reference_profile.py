@@ -45,7 +45,7 @@ def sha256(path):
 def write_model(folder, sequences):
     """A tiny DNABERT-2 in the repository's layout: a pickle of tensors, tokenizer files, and code that must not run."""
     tokenizer = train_bpe(sequences, 60)
-    shape = {"d_model": 24, "n_layers": 12, "n_heads": 12, "vocabulary_size": len(tokenizer.vocabulary)}
+    shape = {"d_model": 24, "n_layers": 12, "n_heads": 4, "vocabulary_size": len(tokenizer.vocabulary)}
     architecture = replace(POST, **shape)
     encoder = randomly_initialised(architecture, seed=0)
     family = FAMILIES["dnabert2"]
@@ -164,7 +164,7 @@ def test_the_whole_profile_runs_from_the_stand_in_and_again_offline(world, tmp_p
     assert set(controls["task"]) == {*TASKS, "ctcf"}
     evidence = pd.read_csv(tmp_path / "results" / "tables" / "evidence.csv")
     assert evidence.groupby("question").size().to_dict() == dict.fromkeys(
-        ("ctcf", "promoter_tata", "splice_sites_donors", "splice_sites_acceptors"), 144
+        ("ctcf", "promoter_tata", "splice_sites_donors", "splice_sites_acceptors"), 48
     )
     probes = pd.read_csv(tmp_path / "results" / "tables" / "cross_model_probes.csv")
     assert {"DNABERT-2-117M", "NT-v2-100M"} <= set(probes["model"])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from architectures import POST
+from architectures import POST, PRE
 from patching_pairs import WINDOWS, make_pairs, scattered
 
 from mints.analysis.ceiling import cross_products
@@ -156,3 +156,15 @@ def test_another_failure_is_not_taken_for_a_lack_of_memory():
     encoder.blocks[0].register_forward_pre_hook(fail)
     with pytest.raises(RuntimeError, match="shapes do not fit"):
         mean_residuals(encoder, encodings([5]), [0], CPU)
+
+
+@pytest.mark.parametrize("architecture", [POST, PRE])
+def test_means_of_half_precise_activations_are_float32_and_near_the_exact_ones(architecture):
+    encoder = scattered(architecture)
+    items = encodings([9, 40, 17])
+    exact = mean_residuals(encoder, items, [0, 2], CPU)
+    rounded = mean_residuals(encoder, items, [0, 2], Compute(torch.device("cpu"), "bf16"))
+    assert rounded.dtype == np.float32
+    assert rounded == pytest.approx(exact, abs=0.05 * float(np.abs(exact).max()))
+    low_bits = rounded.view(np.uint32) & 0xFFFF  # which a mean that was itself rounded to bfloat16 would not have
+    assert low_bits.any()

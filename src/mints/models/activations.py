@@ -63,4 +63,5 @@ def _pool(
 def _mean(values: Tensor, content: Tensor) -> Tensor:
     """Mean over content tokens as one batched product: no masked copy of the activations is made."""
     weights = content.float() / content.sum(1, keepdim=True).clamp(min=1)
-    return torch.bmm(weights[:, None, :], values.float())[:, 0]
+    with torch.autocast(values.device.type, enabled=False):  # which would round the mean itself
+        return torch.bmm(weights[:, None, :], values.float())[:, 0]

@@ -22,11 +22,11 @@ LEARNED = Architecture(
 )  # fmt: skip
 
 
-def scattered(architecture):
+def scattered(architecture, spread=0.2):
     """Weights far from their initial values, so that biases matter and attention is not even."""
     model = randomly_initialised(architecture, seed=5)
     generator = torch.Generator().manual_seed(7)
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.2)
+            parameter.add_(torch.randn(parameter.shape, generator=generator) * spread)
     return model

@@ -6,7 +6,6 @@ import torch
 from mints.analysis.patching import PairTokens
 from mints.analysis.patching_sweep import PairSet
 from mints.models.compute import resolve_compute
-from mints.models.encoder import randomly_initialised
 from mints.models.tokenizers import Encoding
 
 FP32 = resolve_compute("cpu", "fp32")
@@ -19,16 +18,6 @@ PARTNER = (2, 0, 3, 4, 1)
 """The pair whose activations are another's null: two are longer, three shorter."""
 
 WINDOWS = [(-2, 0), (0, 2), (1, 9)]
-
-
-def scattered(architecture):
-    """Random weights far from their initial values."""
-    model = randomly_initialised(architecture, seed=5)
-    generator = torch.Generator().manual_seed(7)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.1)
-    return model
 
 
 def encoding_of(ids):

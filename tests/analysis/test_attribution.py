@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from architectures import POST, PRE
-from patching_pairs import FP32, WINDOWS, batch_of, make_pairs, scattered, unit_weights
+from architectures import POST, PRE, scattered
+from patching_pairs import FP32, WINDOWS, batch_of, make_pairs, unit_weights
 from scipy.stats import spearmanr
 
 from mints.analysis.patching import ProbeLogit, attribute_heads, heads_of, record, sweep_heads

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from architectures import POST, PRE
-from patching_pairs import FP32, LENGTHS, WINDOWS, batch_of, make_pairs, scattered, unit_weights
+from architectures import POST, PRE, scattered
+from patching_pairs import FP32, LENGTHS, WINDOWS, batch_of, make_pairs, unit_weights
 
 from mints.analysis.patching import (
     PairTokens,

@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from architectures import POST, PRE
-from patching_pairs import FP32, LENGTHS, WINDOWS, encoding_of, make_pairs, scattered, unit_weights
+from architectures import POST, PRE, scattered
+from patching_pairs import FP32, LENGTHS, WINDOWS, encoding_of, make_pairs, unit_weights
 
 from mints.analysis.patching import ProbeLogit
 from mints.analysis.patching_sweep import denoise_heads, empty_sweep, part_of, sweep_pairs

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from architectures import POST, PRE
-from patching_pairs import FP32, encoding_of, make_pairs, scattered, unit_weights
+from architectures import POST, PRE, scattered
+from patching_pairs import FP32, encoding_of, make_pairs, unit_weights
 
 from mints.analysis.attention_statistics import sum_attention
 from mints.analysis.ceiling import Ceiling, attention_input, cross_products

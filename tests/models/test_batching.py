@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from architectures import POST, PRE
-from patching_pairs import WINDOWS, make_pairs, scattered
+from architectures import POST, PRE, scattered
+from patching_pairs import WINDOWS, make_pairs
 
 from mints.analysis.ceiling import cross_products
 from mints.analysis.patching import ProbeLogit

@@ -5,8 +5,9 @@ from typing import get_args
 
 import pytest
 
-from mints.config import Config, Section
+from mints.config import Config
 from mints.configuration_files import PATH_FIELDS, read_profile
+from mints.section import Section
 
 
 def sections(section=Config):

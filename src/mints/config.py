@@ -7,19 +7,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    NonNegativeFloat,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    model_validator,
-)
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
+from mints.feature_config import Features
 from mints.locations import CACHE, hub_folder, is_hub_id
+from mints.section import Location, Section, Share
 
 RESULTS_PLACEHOLDER = "{results}"
 """In a profile's paths: the run's own results folder, where the simulated sources lie."""
@@ -42,22 +34,6 @@ def checkpoint_folder(model: str, revision: str | None) -> Path | None:
     if is_hub_id(model):
         place = CACHE / hub_folder("models", model, revision or "main")
     return place if place.exists() else None
-
-
-def _path_unless_remote(value: Any) -> Any:
-    return Path(value) if isinstance(value, str) and "://" not in value else value
-
-
-Location = Annotated[Path | str, BeforeValidator(_path_unless_remote)]
-"""A file here, or an address: `hf://datasets/OWNER/NAME@REVISION/FILE` or `https://…#sha256=…`."""
-
-Share = Annotated[float, Field(gt=0, lt=1)]
-
-
-class Section(BaseModel):
-    """Part of a configuration: strict about names, frozen once read, documented by the strings under its fields."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class Simulation(Section):
@@ -415,6 +391,9 @@ class Config(Section):
 
     max_cross_model_qk_alignment_sequences: PositiveInt | None = None
     """Cap on sequences for alignment and enrichment of the compared models; default that of the model itself."""
+
+    features: Features = Features()
+    """Sparse autoencoders and what is asked of them."""
 
     registered: Registered = Registered()
     """Thresholds fixed before any result."""

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from mints.config import Location
+from mints.section import Location
 
 
 class Gathered(NamedTuple):

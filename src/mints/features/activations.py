@@ -110,7 +110,7 @@ def latent_matrix(
         parts.append(csr_array((values, latents, offsets), shape=(len(which), autoencoder.d_sae)))
         order.append(which)
     if not parts:
-        return csr_array((0, autoencoder.d_sae), dtype=np.float32)
+        return csr_array(np.zeros((0, autoencoder.d_sae), dtype=np.float32))
     place = np.empty(len(tokens.ids), dtype=np.int64)
     place[np.concatenate(order)] = np.arange(len(place))
     rows: Any = csr_array(vstack(parts))[place]

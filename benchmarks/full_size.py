@@ -9,7 +9,7 @@ It lies as a mirror, from which the command line fetches and runs the whole prof
 seconds, what it asked of the models by their own count, and the share of the machine's measured rate of matrix
 products that this makes. Numbers for the whole size are those of the fraction times how much more of what the step
 works on there is: tokens of all tasks, pairs, or hidden tokens. That is too much where a step has a cap or a fixed cost
-(the ceilings' 4,000 sequences, loading, circuits).
+(loading, circuits, the ceilings of the comparison).
 
 Tokens per base depend on the vocabulary. Without --tokenizer (a folder with DNABERT-2's own tokenizer.json) one of
 4,096 byte pairs is learnt from the random genome, which makes fewer tokens of it than the official one does.
@@ -46,6 +46,7 @@ from mints.models.compute import Compute, resolve_compute
 from mints.models.encoder import randomly_initialised
 from mints.models.families import FAMILIES
 from mints.models.tokenizers import FixedKmerTokenizer, Tokenizer, load_tokenizer, train_bpe
+from mints.studies.genomic.qk_alignment import CEILING_SEQUENCES
 
 MAIN = Path(__file__).parents[1] / "main.py"
 DNABERT2 = Architecture(
@@ -266,16 +267,28 @@ def product_rate(compute: Compute, seconds: float = 2.0) -> float:
 
 
 def ratios(results: Path, bpe: Tokenizer, run: dict[str, Any]) -> dict[str, float]:
-    """By step: how much more of what it works on there is at full size; under the empty name, for all other steps."""
-    here = whole = 0.0
+    """By step: how much more of what it works on there is at full size; under the empty name, for all other steps.
+
+    Alignment goes through a question's sequences twice: once for the statistics, and once for the ceilings, which at
+    full size need `CEILING_SEQUENCES` of them alone.
+    """
+    here, whole, passes = {}, {}, {}
     for path in sorted((results / "tasks").glob("*.parquet")):
         table = pd.read_parquet(path)
-        tokens = sum(len(encoding.ids) for encoding in bpe.encode_many(table["sequence"].tolist()))
         _, train, test = ROWS.get(path.stem, (0, PEAKS, PEAKS))
-        here, whole = here + tokens, whole + tokens / len(table) * (train + test)
+        here[path.stem] = sum(len(encoding.ids) for encoding in bpe.encode_many(table["sequence"].tolist()))
+        times = (train + test) / len(table)
+        whole[path.stem] = here[path.stem] * times
+        passes[path.stem] = here[path.stem] * (times + min(times, CEILING_SEQUENCES / len(table))) / 2
     full = Config.model_validate(read_profile("reference", None))
     pairs, hidden = (getattr(full, name) / run["configuration"][name] for name in CAPPED)
-    return {"": whole / here, "systematic_causal_intervention": pairs, "masked_token_loss": hidden}
+    asked = [question.task for question in full.motif_questions]
+    return {
+        "": sum(whole.values()) / sum(here.values()),
+        "systematic_causal_intervention": pairs,
+        "masked_token_loss": hidden,
+        "qk_alignment": sum(passes[task] for task in asked) / sum(here[task] for task in asked),
+    }
 
 
 def report(run: dict[str, Any], scale: dict[str, float], rate: float) -> Iterator[str]:

@@ -63,6 +63,49 @@ class SiteBatch(NamedTuple):
     """Float32, on the device."""
 
 
+class SitesBatch(NamedTuple):
+    """Activations of some of the tokens at several sites."""
+
+    tokens: Int[ndarray, "token"]
+    """Indices into the `Tokens` that were asked for."""
+
+    activations: dict[str, Float[Tensor, "token d_site"]]
+    """By site; float32, on the device."""
+
+
+def sites_activations(
+    encoder: Encoder,
+    encodings: Sequence[Encoding],
+    tokens: Tokens,
+    sites: Sequence[str],
+    compute: Compute,
+    tokens_per_batch: int | None = None,
+) -> Iterator[SitesBatch]:
+    """The activations of `tokens` at several sites in one pass: longest sequences first, memory that of one batch.
+
+    The values of a site that has heads lie side by side, head by head. Layers above the last site are not run. Raises
+    UsageError for a site that the model does not have.
+    """
+    layers = [int(site.split(".")[1]) + 1 if site.startswith("blocks.") else None for site in sites]
+    stop = None if None in layers else max(layer for layer in layers if layer is not None)
+    bounds = np.searchsorted(tokens.sequence, np.arange(len(encodings) + 1))
+
+    def read(rows: Int[ndarray, "batch"]) -> SitesBatch:
+        batch = pad(encodings, rows, encoder.architecture.pad_id)
+        chosen = [np.arange(bounds[row], bounds[row + 1]) for row in rows]
+        which = np.concatenate(chosen)
+        row = torch.from_numpy(np.repeat(np.arange(len(rows)), [len(part) for part in chosen]))
+        place = torch.from_numpy(tokens.place[which])
+        ids, real = batch.tokens.to(compute.device), batch.real.to(compute.device)
+        cache = encoder.run(ids, real, sites=sites, stop=stop).cache
+        return SitesBatch(which, {site: cache[site].flatten(2)[row, place].float() for site in sites})
+
+    budget = tokens_per_batch or TOKENS_PER_BATCH[compute.device.type]
+    with compute.inference():
+        for _, result in in_batches(read, token_counts(encodings), budget, compute):
+            yield result
+
+
 def site_activations(
     encoder: Encoder,
     encodings: Sequence[Encoding],
@@ -71,27 +114,9 @@ def site_activations(
     compute: Compute,
     tokens_per_batch: int | None = None,
 ) -> Iterator[SiteBatch]:
-    """The activations of `tokens` at a site, batch by batch: longest sequences first, memory that of one batch.
-
-    The values of a site that has heads lie side by side, head by head. Layers above the site are not run. Raises
-    UsageError for a site that the model does not have.
-    """
-    stop = int(site.split(".")[1]) + 1 if site.startswith("blocks.") else None
-    bounds = np.searchsorted(tokens.sequence, np.arange(len(encodings) + 1))
-
-    def read(rows: Int[ndarray, "batch"]) -> SiteBatch:
-        batch = pad(encodings, rows, encoder.architecture.pad_id)
-        chosen = [np.arange(bounds[row], bounds[row + 1]) for row in rows]
-        which = np.concatenate(chosen)
-        at = (np.repeat(np.arange(len(rows)), [len(part) for part in chosen]), tokens.place[which])
-        ids, real = batch.tokens.to(compute.device), batch.real.to(compute.device)
-        values = encoder.run(ids, real, sites=[site], stop=stop).cache[site].flatten(2)
-        return SiteBatch(which, values[torch.from_numpy(at[0]), torch.from_numpy(at[1])].float())
-
-    budget = tokens_per_batch or TOKENS_PER_BATCH[compute.device.type]
-    with compute.inference():
-        for _, result in in_batches(read, token_counts(encodings), budget, compute):
-            yield result
+    """The activations of `tokens` at one site; otherwise as `sites_activations`."""
+    for which, activations in sites_activations(encoder, encodings, tokens, [site], compute, tokens_per_batch):
+        yield SiteBatch(which, activations[site])
 
 
 def latent_matrix(

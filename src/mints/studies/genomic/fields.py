@@ -21,6 +21,9 @@ VARIANTS = ("residual_mean", "random_initialisation", "shuffled")
 EVIDENCE_FIELDS = ("motif_questions", "probe_bootstrap_samples", "probe_ci_level", "seed")
 """Fields that decide what the evidence stack asks and how its intervals are made."""
 
+FEATURE_WINDOW_FIELDS = ("genome", "features.window", "validation_chromosomes", "test_chromosomes", "seed")
+"""Fields that decide which windows of the genome the feature steps look at."""
+
 SUM_VARIANTS = ("model", "random_initialisation", "shuffled")
 """Passes of the attention statistics: the model, an untrained twin, and the model on shuffled sequences."""
 
@@ -28,6 +31,11 @@ SUM_VARIANTS = ("model", "random_initialisation", "shuffled")
 def has_questions(config: Any) -> bool:
     """Whether there is a motif to ask about."""
     return bool(config.motif_questions)
+
+
+def has_dictionaries(config: Any) -> bool:
+    """Whether sparse autoencoders are trained: sites are named, and there is a genome."""
+    return bool(config.features.sites) and config.genome is not None
 
 
 TOKENIZER_FILES = {

@@ -25,12 +25,14 @@ from mints.studies.genomic.steps.probe_controls import probe_controls
 from mints.studies.genomic.steps.qk_alignment import qk_alignment
 from mints.studies.genomic.steps.residual_cache import residual_cache
 from mints.studies.genomic.steps.simulate_genome import simulate_genome
+from mints.studies.genomic.steps.sparse_autoencoders import sparse_autoencoders
 from mints.studies.genomic.steps.systematic_causal_intervention import systematic_causal_intervention
 
 ANALYSIS: tuple[Step, ...] = (
     simulate_genome,
     ingest,
     masked_token_loss,
+    sparse_autoencoders,
     residual_cache,
     linear_probes,
     probe_controls,
@@ -70,6 +72,7 @@ def open_pipeline(config: Config, *, pretraining: bool = False, quiet: bool = Fa
         "calibrated_task": [q.task for q in config.motif_questions if q.name == config.calibration_question],
         "compared": [compared.name for compared in config.compared_models],
         "dumped": [question.name for question in config.motif_questions if config.token_dump],
+        "site": config.features.sites if config.genome is not None else [],
         "tokenizer_file": TOKENIZER_FILES[config.pretraining.family],
     }
     steps = PRETRAINING if pretraining else ANALYSIS

@@ -1,0 +1,40 @@
+"""Where the trained autoencoders of a run lie."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mints.features.autoencoder import SparseAutoencoder
+from mints.features.saelens import CONFIGURATION, WEIGHTS, from_saelens, to_saelens
+from mints.pipeline.run import Run
+
+FOLDER = "sparse_autoencoders"
+UNTRAINED = "random_initialisation"
+"""Folder, within a site's, of the same recipe on an untrained encoder."""
+
+
+def dictionary_files(folder: str) -> list[str]:
+    """Artifacts of one autoencoder; folder: may hold placeholders."""
+    return [f"{folder}/{name}" for name in (CONFIGURATION, WEIGHTS)]
+
+
+def site_folder(site: str, *, untrained: bool = False) -> str:
+    """Folder of the autoencoder that later steps use: of the first k, the first expansion and the first seed."""
+    return f"{FOLDER}/{site}/{UNTRAINED}" if untrained else f"{FOLDER}/{site}"
+
+
+def open_autoencoder(run: Run, site: str, *, untrained: bool = False) -> SparseAutoencoder:
+    """The autoencoder of a site, on the CPU; untrained: of the untrained encoder's activations.
+
+    The step declares `dictionary_files(site_folder("{site}"))` among what it needs.
+    """
+    configuration, weights = dictionary_files(site_folder(site, untrained=untrained))
+    return from_saelens(run.load(configuration), run.load(weights))
+
+
+def save_autoencoder(run: Run, folder: str, autoencoder: SparseAutoencoder, metadata: Mapping[str, Any]) -> None:
+    """Write an autoencoder as a SAELens directory below the results."""
+    configuration, weights = to_saelens(autoencoder, metadata)
+    for name, value in zip(dictionary_files(folder), (configuration, weights), strict=True):
+        run.save(name, value)

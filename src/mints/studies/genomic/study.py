@@ -15,6 +15,7 @@ from mints.studies.genomic.steps.calibration import calibration
 from mints.studies.genomic.steps.circuit_export import circuit_export
 from mints.studies.genomic.steps.counterfactuals import counterfactuals
 from mints.studies.genomic.steps.cross_model import cross_model_tokenization_comparison
+from mints.studies.genomic.steps.distributed_feature_search import distributed_feature_search
 from mints.studies.genomic.steps.evidence import evidence
 from mints.studies.genomic.steps.ingest import ingest
 from mints.studies.genomic.steps.linear_probes import linear_probes
@@ -32,7 +33,6 @@ ANALYSIS: tuple[Step, ...] = (
     simulate_genome,
     ingest,
     masked_token_loss,
-    sparse_autoencoders,
     residual_cache,
     linear_probes,
     probe_controls,
@@ -44,6 +44,8 @@ ANALYSIS: tuple[Step, ...] = (
     systematic_causal_intervention,
     evidence,
     calibration,
+    sparse_autoencoders,
+    distributed_feature_search,
     cross_model_tokenization_comparison,
 )
 PRETRAINING: tuple[Step, ...] = (simulate_genome, pretrain)

@@ -18,7 +18,7 @@ check: $(READY)
 	$(BIN)/mypy src
 
 tests: $(READY)
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadgroup
 
 clean:
 	rm -rf $(VENV) results/embedded results/embedded_nt

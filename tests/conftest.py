@@ -21,6 +21,14 @@ class Golden(NamedTuple):
     io: Mapping[str, torch.Tensor]
 
 
+def pytest_collection_modifyitems(items):
+    """For two workers: tests of one file stay together, and so do all of one finished study; the longest go first."""
+    for item in items:
+        of_study = "finished" in item.fixturenames
+        item.add_marker(pytest.mark.xdist_group("finished study" if of_study else str(item.path)))
+    items.sort(key=lambda item: "studies" not in item.path.parts)
+
+
 @pytest.fixture(scope="session")
 def golden():
     """Golden vectors by name."""

@@ -12,9 +12,6 @@ from numpy import ndarray
 from mints.errors import MintsError
 from mints.features.autoencoder import Normalisation, Rule, SparseAutoencoder
 
-CONFIGURATION, WEIGHTS = "cfg.json", "sae_weights.safetensors"
-"""Names of the two files."""
-
 VERSION = "6.54.12"
 """Version of SAELens whose fields these are; without one, SAELens reads a file as older than 6.0."""
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mints.features.autoencoder import SparseAutoencoder
-from mints.features.saelens import CONFIGURATION, WEIGHTS, from_saelens, to_saelens
+from mints.features.file_names import CONFIGURATION, WEIGHTS
 from mints.pipeline.run import Run
+
+if TYPE_CHECKING:  # steps declare these files without waiting for torch
+    from mints.features.autoencoder import SparseAutoencoder
 
 FOLDER = "sparse_autoencoders"
 UNTRAINED = "random_initialisation"
@@ -29,12 +31,16 @@ def open_autoencoder(run: Run, site: str, *, untrained: bool = False) -> SparseA
 
     The step declares `dictionary_files(site_folder("{site}"))` among what it needs.
     """
+    from mints.features.saelens import from_saelens
+
     configuration, weights = dictionary_files(site_folder(site, untrained=untrained))
     return from_saelens(run.load(configuration), run.load(weights))
 
 
 def save_autoencoder(run: Run, folder: str, autoencoder: SparseAutoencoder, metadata: Mapping[str, Any]) -> None:
     """Write an autoencoder as a SAELens directory below the results."""
+    from mints.features.saelens import to_saelens
+
     configuration, weights = to_saelens(autoencoder, metadata)
     for name, value in zip(dictionary_files(folder), (configuration, weights), strict=True):
         run.save(name, value)

@@ -1,0 +1,3 @@
+"""Files of a SAELens directory."""
+
+CONFIGURATION, WEIGHTS = "cfg.json", "sae_weights.safetensors"

@@ -27,6 +27,19 @@ token_dump = true
 test_chromosomes = ["chr4", "chr5"]
 validation_chromosomes = ["chr6"]
 
+[features]
+k = [8]
+expansion = [2]
+training_tokens = 20000
+batch = 512
+concept_windows = 60
+concept_permutations = 3
+substitution_sites = 4
+circuit_sequences = 8
+steering_sites = 6
+steering_doses = [0.0, 2.0]
+meta_latents = 8
+
 [simulation]
 chromosomes = 6
 chromosome_length = 150000

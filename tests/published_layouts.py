@@ -6,7 +6,7 @@ D_IN, D_SAE, K = 6, 15, 4
 
 
 def drawn(seed=8):
-    """Weights by role, float32: encoder (d_sae × d_in), its bias, decoder (d_in × d_sae), its bias, a threshold each."""
+    """Weights by role, float32: encoder (d_sae × d_in), decoder (d_in × d_sae), their biases, a threshold each."""
     rng = np.random.default_rng(seed)
     shapes = {"encoder": (D_SAE, D_IN), "encoder_bias": D_SAE, "decoder": (D_IN, D_SAE), "bias": D_IN}
     weights = {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}

@@ -41,7 +41,13 @@ def dictionary_learning(name):
 
 def interplm(**trainer):
     """The configuration of a training as InterPLM dumps it: block style, one mapping a section."""
-    lines = ["dataloader_cfg:", "  batch_size: 32", "trainer_cfg:", "  activation_dim: 6", "  normalize_to_sqrt_d: false"]
+    lines = [
+        "dataloader_cfg:",
+        "  batch_size: 32",
+        "trainer_cfg:",
+        "  activation_dim: 6",
+        "  normalize_to_sqrt_d: false",
+    ]
     return {"config.yaml": "\n".join([*lines, *(f"  {name}: {value}" for name, value in trainer.items())]) + "\n"}
 
 
@@ -153,7 +159,7 @@ def test_a_file_of_half_precision_is_read_as_float32(tmp_path):
 
 def test_decode_glm_s_flag_for_normalised_input_is_not_followed_since_training_never_saw_it(tmp_path):
     """The fault: training and concept scores call `encode`, which takes activations as they are; steering calls
-    `forward`, which first brings them to length √d. Both values are shown; the former is what the weights were made for.
+    `forward`, which first brings them to length √d. Both values are shown; the weights were made for the former.
     """
     file, tensors, *_ = LAYOUTS["Decode-gLM"]
     found = read(write(tmp_path, file, tensors | {"normalize_to_sqrt_d": torch.tensor(True)}))

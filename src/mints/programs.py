@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from functools import cache
 
 BLAST = ("blastn", "makeblastdb")
 
@@ -14,10 +15,15 @@ BLAST_INSTALLATION = "apt-get install ncbi-blast+, conda install -c bioconda bla
 
 def blast_version() -> str | None:
     """Version of NCBI BLAST+; None where it is not installed or does not start."""
-    if not all(shutil.which(program) for program in BLAST):
-        return None
+    places = [shutil.which(program) for program in BLAST]
+    return None if None in places else _version_of(str(places[0]))
+
+
+@cache
+def _version_of(program: str) -> str | None:
+    """What a program of BLAST+ says; asked once, as steps ask often."""
     try:
-        said = subprocess.run([BLAST[0], "-version"], capture_output=True, text=True, timeout=60, check=True).stdout
+        said = subprocess.run([program, "-version"], capture_output=True, text=True, timeout=60, check=True).stdout
     except (OSError, subprocess.SubprocessError):
         return None
     found = re.search(r"\d+(\.\d+)+\+?", said)

@@ -58,7 +58,7 @@ def run_corpus_audit(run: Run) -> None:
         run.warn(f"NCBI BLAST+ is missing, and nothing was searched: {BLAST_INSTALLATION}, then the same command again")
         save_unsearched(run, queries, distinct)
         return
-    thresholds = read_thresholds(run)
+    thresholds, planted = read_thresholds(run), read_planted(run, queries)
     database = make_database(corpus_of(run), run.scratch("blast"))
     run.fact("corpus", {"records": database.counts.records, "bases": database.counts.bases})
     first = np.flatnonzero(distinct.same_as == np.arange(len(queries)))
@@ -68,7 +68,7 @@ def run_corpus_audit(run: Run) -> None:
     control = audit(database, shuffled, queries, thresholds)
     table = audit_table(queries, distinct, found.verdicts, control.verdicts, database)
     hits = pd.concat([found.hits.assign(sequence=QUERY), control.hits.assign(sequence=SHUFFLED)], ignore_index=True)
-    summary = summarise(run, table, database)
+    summary = summarise(run, table, database, planted)
     run.save("audit/hits.csv", hits)
     run.save("tables/corpus_audit.csv", table)
     run.save("tables/corpus_audit_summary.json", summary)
@@ -136,39 +136,46 @@ def described(queries: Sequence[FastaRecord], distinct: DistinctQueries) -> pd.D
     return pd.DataFrame({"query": names, "length": lengths_of(queries), "same_as": first})
 
 
-def summarise(run: Run, table: pd.DataFrame, database: Database) -> dict[str, Any]:
+def summarise(
+    run: Run, table: pd.DataFrame, database: Database, planted: Bool[ndarray, "query"] | None
+) -> dict[str, Any]:
     """Shares found among the distinct queries and among the shuffled ones; of the planted, where these are known."""
     level = run.config.probe_ci_level
-    own = table[table["same_as"] == ""]
+    distinct = (table["same_as"] == "").to_numpy()
+    found, control = (table[name].to_numpy(dtype=bool) for name in ("found", "control_found"))
     summary: dict[str, Any] = {
         "searched": True,
         "blast": run.config.blast_version,
         "corpus": {"records": database.counts.records, "bases": database.counts.bases},
         "thresholds": read_thresholds(run),
-        "queries": {"given": len(table), "distinct": len(own)},
+        "queries": {"given": len(table), "distinct": int(distinct.sum())},
         "level": level,
-        "found": share_found(own["found"].to_numpy(dtype=bool), level),
-        "shuffled_found": share_found(own["control_found"].to_numpy(dtype=bool), level),
+        "found": share_found(found[distinct], level),
+        "shuffled_found": share_found(control[distinct], level),
     }
-    if run.config.features.audit_truth is not None:
-        planted = read_truth(here(run.config.features.audit_truth), own["query"].tolist())
-        for name, chosen in (("planted_found", planted), ("not_planted_found", ~planted)):
+    if planted is not None:
+        for name, chosen in (("planted_found", distinct & planted), ("not_planted_found", distinct & ~planted)):
             if chosen.any():
-                summary[name] = share_found(own["found"].to_numpy(dtype=bool)[chosen], level)
+                summary[name] = share_found(found[chosen], level)
     return summary
 
 
-def read_truth(path: Path, names: Sequence[str]) -> Bool[ndarray, "query"]:
-    """Which of the queries were planted. Raises MintsError for a table that does not say it of each."""
+def read_planted(run: Run, queries: Sequence[FastaRecord]) -> Bool[ndarray, "query"] | None:
+    """Which of the queries were planted; None where that is not known.
+
+    Raises MintsError for a table that does not say it of each of them.
+    """
+    if run.config.features.audit_truth is None:
+        return None
+    path = here(run.config.features.audit_truth)
     try:
         table = pd.read_csv(path, dtype={"query": str})
         known = dict(zip(table["query"], table["planted"] == 1, strict=True))
-        planted: Bool[ndarray, "query"] = np.array([known[name] for name in names], dtype=bool)
+        return np.array([known[query.name] for query in queries], dtype=bool)
     except KeyError as error:
         raise MintsError(f"{path} has no column or query {error}: expected columns query and planted") from None
     except (ValueError, OSError) as error:
         raise MintsError(f"{path} cannot be read as a table of what was planted: {error}") from None
-    return planted
 
 
 def save_unsearched(run: Run, queries: Sequence[FastaRecord], distinct: DistinctQueries) -> None:

@@ -5,14 +5,19 @@ import torch
 from torch.testing import assert_close
 
 from mints.features.autoencoder import SparseAutoencoder
-from mints.features.saelens import CONFIGURATION, WEIGHTS, to_saelens
+from mints.features.file_names import CONFIGURATION, WEIGHTS
+from mints.features.saelens import to_saelens
 from mints.pipeline import artifacts
 from mints.studies.genomic.ready_dictionaries import read_autoencoder
 
-sae_lens = pytest.importorskip("sae_lens", reason="requirements-oracles.txt is not installed")
-
 D_IN, D_SAE, K = 8, 40, 5
 SITE = "blocks.2.hook_resid_post"
+
+
+@pytest.fixture(scope="module")
+def sae_lens():
+    """The library; it is imported where it is used, since that takes seconds."""
+    return pytest.importorskip("sae_lens", reason="requirements-oracles.txt is not installed")
 
 
 def randomised(module, seed=3):
@@ -54,7 +59,9 @@ def same(ours, theirs):
         ("threshold", "unit_norm", False),
     ],
 )
-def test_what_is_written_here_loads_in_sae_lens_and_gives_the_same(rule, normalisation, subtracts, scale, tmp_path):
+def test_what_is_written_here_loads_in_sae_lens_and_gives_the_same(
+    rule, normalisation, subtracts, scale, sae_lens, tmp_path
+):
     k = K if rule == "topk" else None
     settings = {"k": k, "subtracts_decoder_bias": subtracts, "normalisation": normalisation}
     ours = randomised(SparseAutoencoder(D_IN, D_SAE, rule, **settings)).requires_grad_(False)
@@ -77,45 +84,45 @@ def written(theirs, folder):
     return theirs
 
 
-def standard(folder):
+def standard(sae_lens, folder):
     config = sae_lens.StandardSAEConfig(d_in=D_IN, d_sae=D_SAE)
     return written(randomised(sae_lens.StandardSAE(config)), folder)
 
 
-def without_bias_on_the_input(folder):
+def without_bias_on_the_input(sae_lens, folder):
     config = sae_lens.StandardSAEConfig(
         d_in=D_IN, d_sae=D_SAE, apply_b_dec_to_input=False, normalize_activations="layer_norm"
     )
     return written(randomised(sae_lens.StandardSAE(config)), folder)
 
 
-def topk(folder, *, rescaled=False):
+def topk(sae_lens, folder, *, rescaled=False):
     config = sae_lens.TopKSAEConfig(d_in=D_IN, d_sae=D_SAE, k=K, rescale_acts_by_decoder_norm=rescaled)
     return written(randomised(sae_lens.TopKSAE(config)), folder)
 
 
-def topk_by_decoder_norm(folder):
-    return topk(folder, rescaled=True)
+def topk_by_decoder_norm(sae_lens, folder):
+    return topk(sae_lens, folder, rescaled=True)
 
 
-def jump_relu(folder):
+def jump_relu(sae_lens, folder):
     config = sae_lens.JumpReLUSAEConfig(d_in=D_IN, d_sae=D_SAE, normalize_activations="constant_norm_rescale")
     return written(randomised(sae_lens.JumpReLUSAE(config)), folder)
 
 
-def batch_topk_in_training(folder):
+def batch_topk_in_training(sae_lens, folder):
     config = sae_lens.BatchTopKTrainingSAEConfig(d_in=D_IN, d_sae=D_SAE, k=K)
-    return in_training(sae_lens.BatchTopKTrainingSAE(config), folder)
+    return in_training(sae_lens, sae_lens.BatchTopKTrainingSAE(config), folder)
 
 
-def matryoshka_in_training(folder):
+def matryoshka_in_training(sae_lens, folder):
     config = sae_lens.MatryoshkaBatchTopKTrainingSAEConfig(
         d_in=D_IN, d_sae=D_SAE, k=K, matryoshka_widths=[10, 20, D_SAE]
     )
-    return in_training(sae_lens.MatryoshkaBatchTopKTrainingSAE(config), folder)
+    return in_training(sae_lens, sae_lens.MatryoshkaBatchTopKTrainingSAE(config), folder)
 
 
-def in_training(theirs, folder):
+def in_training(sae_lens, theirs, folder):
     """Saved for use, which makes it a JumpReLU with the threshold that training has learnt."""
     randomised(theirs)
     theirs.topk_threshold.fill_(1.1)
@@ -135,8 +142,8 @@ def in_training(theirs, folder):
         matryoshka_in_training,
     ],
 )
-def test_what_sae_lens_writes_loads_here_and_gives_the_same(make, tmp_path):
-    theirs = make(tmp_path)
+def test_what_sae_lens_writes_loads_here_and_gives_the_same(make, sae_lens, tmp_path):
+    theirs = make(sae_lens, tmp_path)
     found = read_autoencoder(tmp_path)
     assert found.metadata["format"] == f"SAELens {theirs.cfg.architecture()}"
     same(found.autoencoder, theirs)

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from mints.errors import MintsError
 from mints.features.autoencoder import SparseAutoencoder
+from mints.features.file_names import WEIGHTS
 from mints.features.layouts import LAYOUTS, NORMALISED, RESCALED, Layout, layout_of, threshold_of
-from mints.features.saelens import WEIGHTS, from_saelens
+from mints.features.saelens import from_saelens
 from mints.models.dictionary_files import DictionaryFiles
 
 DEFAULT_K = 32

@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+ORACLES := $(VENV)/.oracles
 
 .PHONY: demo test check tests clean
 
@@ -17,7 +18,7 @@ check: $(READY)
 	$(BIN)/ruff format --check
 	$(BIN)/mypy src
 
-tests: $(READY)
+tests: $(ORACLES)
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadgroup
 
 clean:
@@ -28,4 +29,8 @@ $(READY): requirements.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(ORACLES): $(READY) requirements-oracles.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-oracles.txt
 	touch $@

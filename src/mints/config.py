@@ -11,6 +11,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 
 from mints.feature_config import Features
 from mints.locations import CACHE, hub_folder, is_hub_id
+from mints.programs import blast_version
 from mints.section import Location, Section, Share
 
 RESULTS_PLACEHOLDER = "{results}"
@@ -418,6 +419,11 @@ class Config(Section):
     def compared_model_files(self) -> list[Path | None]:
         """Folders of the compared models' checkpoints on this machine, in their order."""
         return [compared.model_files for compared in self.compared_models]
+
+    @property
+    def blast_version(self) -> str | None:
+        """Version of NCBI BLAST+ on this machine: what is searched with it is searched again once there is another."""
+        return blast_version()
 
     @property
     def published_probes(self) -> Path:

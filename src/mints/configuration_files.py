@@ -61,6 +61,7 @@ PATH_FIELDS = (
     "file",
     "audit_queries",
     "audit_corpus",
+    "audit_truth",
     "signal",
     "train",
     "validation",

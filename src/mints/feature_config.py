@@ -21,6 +21,19 @@ class Annotation(Section):
     """BED, GFF3, GenBank or UniProt features, plain or gzip."""
 
 
+class ReadyDictionary(Section):
+    """A dictionary that was trained elsewhere, for a site at which none is trained then."""
+
+    site: str
+    """Site of the model whose activations it decomposes; one of `features.sites`."""
+
+    file: Location
+    """Folder or weights of SAELens, dictionary_learning, InterPLM, Decode-gLM, InterProt or sparsify."""
+
+    k: PositiveInt | None = None
+    """Latents per token, for TopK dictionaries whose files do not say it (InterProt); default 32 there."""
+
+
 class Features(Section):
     """Sparse autoencoders: how they are trained, and what is asked of them."""
 
@@ -38,6 +51,9 @@ class Features(Section):
 
     seeds: PositiveInt = 1
     """Autoencoders of the first k and expansion that differ in their seed alone, to show what a seed decides."""
+
+    ready: list[ReadyDictionary] = []
+    """Dictionaries to use as they are instead of training one at their sites."""
 
     corpus: Location | None = None
     """FASTA of the sequences that the autoencoders learn from; default the genome."""
@@ -96,6 +112,12 @@ class Features(Section):
     audit_evalue: PositiveFloat = 1e-5
     """Largest E-value of a match."""
 
+    audit_coverage: Share = 0.5
+    """Least share of a query that a match covers."""
+
+    audit_truth: Location | None = None
+    """CSV with columns query and planted (1 or 0), by which a simulated audit is judged."""
+
     seed: NonNegativeInt = 0
     """Seed of the autoencoders' weights and of the order of their tokens."""
 
@@ -104,4 +126,13 @@ class Features(Section):
         names = [annotation.name for annotation in self.annotations]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"two annotations are called {', '.join(twice)}")
+        return self
+
+    @model_validator(mode="after")
+    def _ready_dictionaries_have_a_site_each(self) -> Features:
+        sites = [ready.site for ready in self.ready]
+        if unknown := sorted(set(sites) - set(self.sites)):
+            raise ValueError(f"a ready dictionary is of {unknown[0]}, which is not among features.sites")
+        if twice := sorted({site for site in sites if sites.count(site) > 1}):
+            raise ValueError(f"two ready dictionaries are of {', '.join(twice)}")
         return self

@@ -103,7 +103,7 @@ def test_the_same_configuration_gives_the_same_bytes(written, tmp_path):
     folder, summary = written
     assert write_simulation(SMALL, tmp_path) == summary
     names = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-    assert len(names) == 4 + 6 * 3
+    assert len(names) == 7 + 6 * 3
     for name in names:
         assert sha256((tmp_path / name).read_bytes()).digest() == sha256((folder / name).read_bytes()).digest(), name
 

@@ -13,6 +13,7 @@ from jaxtyping import Float32
 from numpy import ndarray
 
 from mints.config import Simulation
+from mints.data.simulation.contamination import simulate_audit
 from mints.data.simulation.ctcf import BIN, ctcf_signal, simulate_ctcf_peaks
 from mints.data.simulation.genome import SimulatedGenome, simulate_genome
 from mints.data.simulation.tasks import TaskSplits, simulate_tasks
@@ -45,7 +46,8 @@ def write_simulation(simulation: Simulation, folder: Path, *, track: Track = unt
     """Simulate and write everything below `folder`; the same bytes for the same configuration.
 
     genome.fa (60 bases a line, repeats in lower case), truth.bed (BED6, strength in bits, detail), ctcf.narrowPeak.gz,
-    ctcf.bigWig and tasks/TASK.SPLIT.fna. Raises UsageError for fewer than four chromosomes.
+    ctcf.bigWig, tasks/TASK.SPLIT.fna, audit_queries.fa, audit_corpus.fa and audit_truth.csv. Raises UsageError for
+    fewer than four chromosomes.
     """
     genome = simulate_genome(simulation, track=track)
     tasks = simulate_tasks(genome, simulation)
@@ -58,6 +60,10 @@ def write_simulation(simulation: Simulation, folder: Path, *, track: Track = unt
     for task, splits in tasks.items():
         for split, table in splits._asdict().items():
             write_task(table, folder / "tasks" / f"{task}.{split}.fna")
+    audit = simulate_audit(simulation)
+    write_sequences(audit.queries, folder / "audit_queries.fa")
+    write_sequences(audit.corpus, folder / "audit_corpus.fa")
+    audit.truth.to_csv(folder / "audit_truth.csv", index=False, float_format="%.4f", lineterminator="\n")
     return _summary(genome, peaks, tasks)
 
 
@@ -120,6 +126,11 @@ def write_bigwig(genome: SimulatedGenome, signals: dict[str, Float32[ndarray, "b
 
 
 def write_task(table: pd.DataFrame, path: Path) -> None:
-    """FASTA with headers such as `>chr20:257674-257974|1`, a sequence on one line."""
+    """FASTA with headers such as `>chr20:257674-257974|1`."""
+    write_sequences(table, path)
+
+
+def write_sequences(table: pd.DataFrame, path: Path) -> None:
+    """FASTA of the columns name and sequence, a sequence on one line."""
     records = (f">{name}\n{sequence}\n" for name, sequence in zip(table["name"], table["sequence"], strict=True))
     path.write_text("".join(records), encoding="utf-8", newline="")

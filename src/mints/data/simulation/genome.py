@@ -52,7 +52,7 @@ def random_stream(simulation: Simulation, *key: int) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence(simulation.seed, spawn_key=key))
 
 
-NATURE, CHROMOSOMES, TASKS, PEAKS, SIGNAL = range(5)
+NATURE, CHROMOSOMES, TASKS, PEAKS, SIGNAL, AUDIT = range(6)
 """First number of a stream's key."""
 
 

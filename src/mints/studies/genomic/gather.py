@@ -41,10 +41,21 @@ class Checkpoint(NamedTuple):
 def wanted(config: Config, steps: Iterable[Step]) -> list[Wanted]:
     """What these steps open, each once, in the configuration's order; what the run itself makes is not among it."""
     opened = {field for step in steps for field in step.opens}
-    found = [item for field in type(config).model_fields if field in opened for item in _inside(config, field, "")]
+    found = [item for field in type(config).model_fields for item in _opened(config, field, opened)]
     made_here = config.results.resolve()
     kept = [w for w in found if not (isinstance(w.source, Path) and w.source.resolve().is_relative_to(made_here))]
     return list({str(w.source): w for w in reversed(kept)}.values())[::-1]
+
+
+def _opened(config: Config, field: str, opened: set[str]) -> Iterator[Wanted]:
+    """Locations in a field that is opened, or in those parts of it that are, which go by dotted names."""
+    if field in opened:
+        yield from _inside(config, field, "")
+        return
+    section = getattr(config, field)
+    for name in getattr(type(section), "model_fields", ()):
+        if f"{field}.{name}" in opened:
+            yield from _inside(section, name, f"{field}, ")
 
 
 def _inside(section: Any, field: str, where: str) -> Iterator[Wanted]:

@@ -20,6 +20,9 @@ FILES = (
     "truth.bed",
     "ctcf.narrowPeak.gz",
     "ctcf.bigWig",
+    "audit_queries.fa",
+    "audit_corpus.fa",
+    "audit_truth.csv",
     *(f"tasks/{task}.{split}.fna" for task in TASKS for split in ("train", "validation", "test")),
 )
 

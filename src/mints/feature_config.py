@@ -18,7 +18,13 @@ class Annotation(Section):
     """Name in tables and file names."""
 
     file: Location
-    """BED, GFF3, GenBank or UniProt features, plain or gzip."""
+    """BED, GFF3, GTF, GenBank or UniProt features, plain or gzip."""
+
+    by_strand: list[str] = ["CDS"]
+    """Kinds that are concepts by strand as well: `CDS+` and `CDS-`."""
+
+    by_name: list[str] = ["repeat"]
+    """Kinds that are concepts by name as well: `repeat:FAMILY`."""
 
 
 class Features(Section):

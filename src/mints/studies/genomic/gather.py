@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,11 +41,19 @@ class Checkpoint(NamedTuple):
 
 def wanted(config: Config, steps: Iterable[Step]) -> list[Wanted]:
     """What these steps open, each once, in the configuration's order; what the run itself makes is not among it."""
-    opened = {field for step in steps for field in step.opens}
-    found = [item for field in type(config).model_fields if field in opened for item in _inside(config, field, "")]
+    order = list(type(config).model_fields)
+    opened = {path for step in steps for path in step.opens}
+    by_place = sorted(opened, key=lambda path: (order.index(path.split(".")[0]), path))
+    found = [item for path in by_place for item in _at(config, path)]
     made_here = config.results.resolve()
     kept = [w for w in found if not (isinstance(w.source, Path) and w.source.resolve().is_relative_to(made_here))]
     return list({str(w.source): w for w in reversed(kept)}.values())[::-1]
+
+
+def _at(config: Config, path: str) -> Iterator[Wanted]:
+    """Locations in the field of a dotted name."""
+    *sections, field = path.split(".")
+    return _inside(reduce(getattr, sections, config), field, "".join(f"{section}, " for section in sections))
 
 
 def _inside(section: Any, field: str, where: str) -> Iterator[Wanted]:

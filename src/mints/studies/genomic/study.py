@@ -13,6 +13,7 @@ from mints.studies.genomic.fields import TOKENIZER_FILES
 from mints.studies.genomic.steps.attention_enrichment import attention_enrichment
 from mints.studies.genomic.steps.calibration import calibration
 from mints.studies.genomic.steps.circuit_export import circuit_export
+from mints.studies.genomic.steps.concept_scoring import concept_scoring
 from mints.studies.genomic.steps.counterfactuals import counterfactuals
 from mints.studies.genomic.steps.cross_model import cross_model_tokenization_comparison
 from mints.studies.genomic.steps.distributed_feature_search import distributed_feature_search
@@ -33,6 +34,8 @@ ANALYSIS: tuple[Step, ...] = (
     simulate_genome,
     ingest,
     masked_token_loss,
+    sparse_autoencoders,
+    concept_scoring,
     residual_cache,
     linear_probes,
     probe_controls,

@@ -21,7 +21,13 @@ COLUMNS = list(Place._fields)
 Format = Literal["bed", "gff", "genbank", "uniprot_table", "uniprot_flat", "uniprot_json"]
 
 GENIC = frozenset(
-    ["gene", "pseudogene", "ncRNA_gene", "mRNA", "transcript", "pseudogenic_transcript", "CDS", "exon", "intron", "five_prime_UTR", "three_prime_UTR", "UTR", "5UTR", "3UTR", "start_codon", "stop_codon", "tRNA", "rRNA", "ncRNA", "tmRNA", "snRNA", "snoRNA", "lnc_RNA", "lincRNA", "miRNA", "pre_miRNA", "antisense_RNA", "SRP_RNA", "RNase_P_RNA"]
+    [
+        *("gene", "pseudogene", "ncRNA_gene", "lincRNA_gene", "mRNA", "transcript", "pseudogenic_transcript"),
+        *("CDS", "exon", "intron", "start_codon", "stop_codon"),
+        *("five_prime_UTR", "three_prime_UTR", "UTR", "5UTR", "3UTR"),
+        *("tRNA", "rRNA", "ncRNA", "tmRNA", "snRNA", "snoRNA", "lnc_RNA", "lincRNA", "miRNA", "pre_miRNA", "piRNA"),
+        *("antisense_RNA", "SRP_RNA", "RNase_P_RNA", "circular_ncRNA"),
+    ]
 )
 """Kinds whose complement is intergenic."""
 

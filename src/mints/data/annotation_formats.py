@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import re
 import warnings
 from collections.abc import Hashable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
-from Bio import BiopythonWarning, SeqIO
-from Bio.SeqFeature import Location, SeqFeature
+from Bio import BiopythonWarning
+from Bio.SeqFeature import SeqFeature
+from Bio.SeqIO import parse
 
 from mints.data.intervals import SKIPPED
 from mints.errors import MintsError
@@ -77,7 +77,7 @@ def bed_places(text: str, path: Path) -> Iterator[Place]:
 def gff_places(text: str, path: Path) -> Iterator[Place]:
     """Rows of GFF3 (lines with one ID and one type are one region) and of GTF (every line is a region)."""
     for number, line in enumerate(text.splitlines(), start=1):
-        if line.startswith("##FASTA") or line.startswith(">"):
+        if line.startswith(("##FASTA", ">")):
             return
         if not line.strip() or line.startswith("#"):
             continue
@@ -111,7 +111,7 @@ def genbank_places(text: str, path: Path) -> Iterator[Place]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", BiopythonWarning)
-            records = [(record, stream.line) for record in SeqIO.parse(stream, "genbank")]
+            records = [(record, stream.line) for record in parse(stream, "genbank")]  # type: ignore[no-untyped-call]
     except (ValueError, AssertionError, IndexError) as error:
         raise MintsError(f"{path} line {stream.line}: not to be read as GenBank: {error}") from None
     for record, line in records:
@@ -125,25 +125,34 @@ def genbank_places(text: str, path: Path) -> Iterator[Place]:
                 yield Place(chromosome, start, end, feature.type, strand, name, (chromosome, number), line)
 
 
-def parts_of(feature: SeqFeature) -> list[Location]:
+def parts_of(feature: SeqFeature) -> list[Any]:
     """The stretches of a feature that lie on its record and whose both ends are known (`<1` is known, `?` is not)."""
     parts = [] if feature.location is None else feature.location.parts
     return [part for part in parts if part.ref is None and isinstance(part.start, int) and isinstance(part.end, int)]
 
 
-class CountingLines(io.StringIO):
-    """A text that knows which line was read last."""
+class CountingLines:
+    """Lines of a text, of which it is known which one was read last."""
 
-    line = 0
+    def __init__(self, text: str) -> None:
+        self._lines = iter(text.splitlines(keepends=True))
+        self.line = 0
 
-    def readline(self, size: int | None = -1, /) -> str:
-        """The next line."""
-        self.line += 1
-        return super().readline(-1 if size is None else size)
+    def readline(self) -> str:
+        """The next line; empty at the end."""
+        return next(self, "")
+
+    def __iter__(self) -> Iterator[str]:
+        return self
 
     def __next__(self) -> str:
+        line = next(self._lines)
         self.line += 1
-        return super().__next__()
+        return line
+
+    def read(self, size: int = -1) -> str:
+        """The rest; biopython asks for nothing, to see that this is text."""
+        return "" if size == 0 else "".join(self)
 
 
 def naming(attributes: dict[str, str]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, csr_matrix
 from scipy.sparse.csgraph import connected_components
 
 from mints.data.sequences import encode
@@ -41,19 +41,23 @@ def shared(first: Sequence[str], second: Sequence[str]) -> Float[ndarray, "first
     known = np.unique(np.concatenate([*own, *other, np.zeros(0, dtype=np.uint64)]))
     common = (_occurrence(own, known) @ _occurrence(other, known).T).toarray()
     fewer = np.minimum.outer([len(each) for each in own], [len(each) for each in other])
-    return common / np.maximum(fewer, 1)
+    part: Float[ndarray, "first second"] = common / np.maximum(fewer, 1)
+    return part
 
 
 def near_copies(first: Sequence[str], second: Sequence[str]) -> Bool[ndarray, "second"]:
     """Which of the second sequences have more than `NEAR` of their words in the first ones, taken together."""
-    known = np.unique(np.concatenate([*map(words, first), np.zeros(0, dtype=np.uint64)]))
+    known = np.unique(np.concatenate([*map(words, first), np.zeros(1, dtype=np.uint64)]))
     own = [words(sequence) for sequence in second]
-    return np.array([len(each) > 0 and bool(np.isin(each, known).mean() > NEAR) for each in own])
+    there = [known[np.searchsorted(known[:-1], each)] == each for each in own]
+    return np.array([len(each) > 0 and each.mean() > NEAR for each in there], dtype=bool)
 
 
 def near_copy_clusters(sequences: Sequence[str]) -> Int[ndarray, "sequence"]:
     """Cluster of each sequence: near copies, and near copies of those, are one."""
-    return connected_components(csr_array(shared(sequences, sequences) > NEAR), directed=False)[1].astype(np.int64)
+    alike = (shared(sequences, sequences) > NEAR).astype(np.int8)
+    clusters: Int[ndarray, "sequence"] = connected_components(csr_matrix(alike), directed=False)[1].astype(np.int64)
+    return clusters
 
 
 def _occurrence(listed: list[ndarray], known: ndarray) -> csr_array[Any, tuple[int, int]]:

@@ -92,8 +92,9 @@ class DenseColumns:
         """Values of some columns."""
         which, sign = columns % self._count, np.where(columns < self._count, 1, -1).astype(np.float32)
         if self._directions is None:
-            return self._activations[:, which] * sign
-        return self._activations @ (self._directions[:, which] * sign)
+            return np.asarray(self._activations[:, which] * sign)
+        values: Float[ndarray, "token chosen"] = self._activations @ (self._directions[:, which] * sign)
+        return values
 
 
 def principal_directions(activations: Float[ndarray, "token d"]) -> Float[ndarray, "d component"]:
@@ -106,7 +107,7 @@ def principal_directions(activations: Float[ndarray, "token d"]) -> Float[ndarra
 def random_directions(d: int, count: int, rng: np.random.Generator) -> Float[ndarray, "d direction"]:
     """Directions of length 1, uniform over the sphere."""
     drawn = rng.normal(size=(d, count))
-    return (drawn / np.linalg.norm(drawn, axis=0)).astype(np.float32)
+    return np.asarray((drawn / np.linalg.norm(drawn, axis=0)).astype(np.float32))
 
 
 def token_identity(tokens: Tokens, vocabulary: int) -> Matrix:
@@ -116,7 +117,7 @@ def token_identity(tokens: Tokens, vocabulary: int) -> Matrix:
 
 
 def word_identity(tokens: Tokens, sequences: Sequence[str]) -> Matrix:
-    """1 in the column of the word at a token's middle, for each length of `WORDS`; none where it has an N or is cut off."""
+    """1 in the column of the word at a token's middle, for each length of `WORDS`; none where it has an N or is cut."""
     rows, columns, offset = [], [], 0
     length = np.array([len(sequence) for sequence in sequences])[tokens.sequence]
     begin = np.concatenate([[0], np.cumsum([len(sequence) for sequence in sequences])])[tokens.sequence]

@@ -11,7 +11,7 @@ from numpy import ndarray
 from scipy.sparse import csr_array
 
 from mints.features.columns import Columns, SparseColumns
-from mints.features.concepts import ConceptLabels
+from mints.features.concepts import ConceptLabels, Matrix, shifted
 from mints.features.exact_thresholds import (
     PairCounts,
     RankMetrics,
@@ -55,38 +55,38 @@ class F1(NamedTuple):
 
     value: Float[ndarray, "concept"]
     resampled: Float[ndarray, "resample concept"]
-    """NaN where no token of the concept, and no call, was drawn."""
+    """NaN where no token of the concept was drawn."""
 
 
-def choose(columns: Columns, labels: ConceptLabels) -> Chosen:
-    """Column and threshold for each concept, on the labels that are given and on nothing else."""
-    chosen = Chosen(
-        np.zeros(len(labels.names), dtype=np.int64),
-        np.full(len(labels.names), np.inf, dtype=np.float32),
-        np.full(len(labels.names), -1.0),
-    )
-    concepts = np.arange(len(labels.names))
+def choose(columns: Columns, carried: Matrix) -> Chosen:
+    """Column and threshold for each concept, on the labels that are given and on nothing else.
+
+    carried: true where a token carries a concept (token × concept), without stored zeros.
+    """
+    n = carried.shape[1]
+    column, limit, value = np.zeros(n, dtype=np.int64), np.full(n, np.inf, dtype=np.float32), np.full(n, -1.0)
+    concepts = np.arange(n)
     for first, ranked in columns.blocks():
-        threshold, counts = best_thresholds(ranked, labels)
+        threshold, counts = best_thresholds(ranked, carried)
         f1 = np.nan_to_num(counts.f1)
         best = f1.argmax(axis=0)
-        better = f1[best, concepts] > chosen.f1
-        chosen.column[better] = (first + best)[better]
-        chosen.threshold[better] = threshold[best, concepts][better]
-        chosen.f1[better] = f1[best, concepts][better]
-    return chosen
+        better = f1[best, concepts] > value
+        column[better] = (first + best)[better]
+        limit[better] = threshold[best, concepts][better]
+        value[better] = f1[best, concepts][better]
+    return Chosen(column, limit, value)
 
 
 def score_pairs(
     validation: SparseColumns, labels: ConceptLabels, test: SparseColumns, test_labels: ConceptLabels
 ) -> PairScores:
     """All pairs, with the threshold of each chosen on validation."""
-    threshold, counts = best_thresholds(validation.ranked, labels)
+    threshold, counts = best_thresholds(validation.ranked, labels.tokens)
     return PairScores(
         threshold,
         counts,
-        counts_at(test.ranked, test_labels, threshold),
-        rank_metrics(test.ranked, test_labels),
+        counts_at(test.ranked, test_labels.tokens, threshold),
+        rank_metrics(test.ranked, test_labels.tokens),
         regions_found(test.ranked, test_labels, threshold),
     )
 
@@ -110,47 +110,46 @@ def f1_of(counts: WindowCounts, weights: Int[ndarray, "resample window"]) -> F1:
     """F1 = 2 Σ tp / (Σ called + Σ positives) over windows, as they are and as they were drawn."""
 
     def ratio(drawn: Float[ndarray, "row window"]) -> Float[ndarray, "row concept"]:
-        above, below = 2 * (drawn @ counts.true_positives), drawn @ counts.called + drawn @ counts.positives
-        return np.divide(above, below, out=np.full(above.shape, np.nan), where=below > 0)
+        above, positives = 2 * (drawn @ counts.true_positives), drawn @ counts.positives
+        value = np.full(above.shape, np.nan)
+        np.divide(above, drawn @ counts.called + positives, out=value, where=positives > 0)
+        return value
 
     everything = np.ones((1, counts.called.shape[0]))
     return F1(ratio(everything)[0], ratio(weights.astype(np.float64)))
 
 
-def regions_of(called: Bool[ndarray, "token concept"], labels: ConceptLabels) -> Int[ndarray, "concept"]:
-    """Regions of each concept with at least one called token."""
-    hit = csr_array(labels.regions.T @ csr_array(called.astype(np.int32))).tocoo()
-    own = labels.concept_of[hit.row] == hit.col
-    return np.bincount(hit.col[own], minlength=len(labels.names))
+class Shift(NamedTuple):
+    """By how many tokens the labels of each split go round."""
+
+    validation: int
+    test: int
 
 
 def shift_null(
-    validation: Columns,
-    labels: ConceptLabels,
-    test: Columns,
-    test_labels: ConceptLabels,
-    shifts: Sequence[tuple[int, int]],
+    validation: Columns, carried: Matrix, test: Columns, test_carried: Matrix, shifts: Sequence[Shift]
 ) -> Float[ndarray, "shift concept"]:
-    """Test F1 of the whole procedure, choice of the column included, where labels belong to other tokens.
-
-    shifts: by how many tokens the labels of validation and of test go round.
-    """
+    """Test F1 of the whole procedure, choice of the column included, where labels belong to other tokens."""
     scored = []
-    for on_validation, on_test in shifts:
-        moved = test_labels.shifted(on_test)
-        called = called_by(test, choose(validation, labels.shifted(on_validation)))
-        carried = moved.tokens.toarray()
-        below = called.sum(0) + carried.sum(0)
-        scored.append(np.divide(2.0 * (called & carried).sum(0), below, out=np.zeros(len(below)), where=below > 0))
+    for shift in shifts:
+        called = called_by(test, choose(validation, shifted(carried, shift.validation)))
+        truly = shifted(test_carried, shift.test).toarray()
+        below = called.sum(0) + truly.sum(0)
+        scored.append(np.divide(2.0 * (called & truly).sum(0), below, out=np.zeros(len(below)), where=below > 0))
     return np.array(scored)
 
 
-def draw_shifts(tokens: int, test_tokens: int, count: int, rng: np.random.Generator) -> list[tuple[int, int]]:
+def draw_shifts(tokens: int, test_tokens: int, count: int, rng: np.random.Generator) -> list[Shift]:
     """Shifts by at least a twentieth of the tokens, so that labels leave their own surroundings."""
-    return [tuple(int(rng.integers(n // 20 + 1, n - n // 20)) for n in (tokens, test_tokens)) for _ in range(count)]  # type: ignore[misc]
+
+    def draw(n: int) -> int:
+        return int(rng.integers(n // 20 + 1, n - n // 20))
+
+    return [Shift(draw(tokens), draw(test_tokens)) for _ in range(count)]
 
 
 def f1_of_calling_everything(labels: ConceptLabels) -> Float[ndarray, "concept"]:
-    """2 b / (1 + b) of a concept on a share b of the tokens: what needs no model at all."""
+    """F1 = 2 b / (1 + b) of a concept on a share b of the tokens: what needs no model at all."""
     share = labels.positives / labels.tokens.shape[0]
-    return 2 * share / (1 + share)
+    value: Float[ndarray, "concept"] = 2 * share / (1 + share)
+    return value

@@ -51,8 +51,8 @@ def baseline_table(
 ) -> pd.DataFrame:
     """One row per concept and baseline, with F1 on test and the paired difference of the latent's.
 
-    weights: of windows, by clusters. concept, baseline, column, validation_f1, f1, f1_low, f1_high, difference (latent −
-    baseline), difference_low, difference_high.
+    weights: of windows, by clusters. Columns concept, baseline, column, validation_f1, f1, f1_low, f1_high, difference
+    (latent − baseline), difference_low, difference_high.
     """
     own = f1_of(latents.counts, weights)
     tables = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -54,20 +54,14 @@ class ConceptLabels:
         names = [self.names[concept] for concept in concepts]
         return ConceptLabels(names, csr_array(self.regions[:, kept]), place[self.concept_of[kept]])
 
-    def shifted(self, by: int) -> ConceptLabels:
-        """Every token with the labels of the token `by` places before it; the last ones' go to the first.
 
-        Runs of labelled tokens and the distances between them stay as they are, so that what is autocorrelated stays so.
-        """
-        rows = np.roll(np.arange(self.regions.shape[0]), by)
-        return ConceptLabels(self.names, csr_array(self.regions[rows]), self.concept_of)
+def shifted(carried: Matrix, by: int) -> Matrix:
+    """Every token with the concepts of the token `by` places before it; the last ones' go to the first.
 
-
-class Support(NamedTuple):
-    """How often a concept occurs."""
-
-    tokens: Int[ndarray, "concept"]
-    regions: Int[ndarray, "concept"]
+    Runs of tokens that carry a concept and the distances between them stay as they are, so that what is autocorrelated
+    stays so.
+    """
+    return csr_array(carried[np.roll(np.arange(carried.shape[0]), by)])
 
 
 def label_tokens(
@@ -77,8 +71,7 @@ def label_tokens(
 
     windows: chromosome, start, end; row i is sequence i of the tokens. places: chromosome, start, end, concept, region
     (0-based, half-open; several rows may be one region). names: the concepts and their order; default those of the
-    places, sorted. Raises ValueError where tokens are not in the order of their sequences and places, or where windows of
-    a chromosome do not follow one another.
+    places, sorted. Raises ValueError where tokens of a chromosome are not in its order.
     """
     names = sorted(places["concept"].unique()) if names is None else names
     places = places[places["concept"].isin(names)]

@@ -1,10 +1,11 @@
 """Exact counts of every column × concept pair at every threshold at which a count changes.
 
-A token is called by a column where its value reaches the threshold. Counts change only where the threshold passes a value
-that occurs, and F1 can be largest only where it passes the value of a token that carries the concept. So the entries of
-each column are sorted once, largest first; the concept's tokens among them, in that order, have tp = 1, 2, 3, …, and at
-each of them the number of called tokens is the rank of its value. One gathering of the labels gives all of it, for all
-pairs: the work is that of the active entries on labelled tokens and not of columns × thresholds × tokens.
+A token is called by a column where its value reaches the threshold. Counts change only where the threshold passes a
+value that occurs, and F1 can be largest only where it passes the value of a token that carries the concept. So the
+entries of each column are sorted once, largest first; the concept's tokens among them, in that order, have
+tp = 1, 2, 3, …, and at each of them the number of called tokens is the rank of its value. One gathering of the labels
+gives all of it, for all pairs: the work is that of the active entries on labelled tokens and not of
+columns × thresholds × tokens.
 """
 
 from __future__ import annotations
@@ -50,20 +51,24 @@ class PairCounts(NamedTuple):
 
     @property
     def f1(self) -> Float[ndarray, "column concept"]:
-        """2 tp / (called + positives); NaN for a concept that does not occur."""
+        """F1 = 2 tp / (called + positives); NaN for a concept that does not occur."""
         below = self.called + self.positives
-        return np.divide(2.0 * self.true_positives, below, out=np.full(below.shape, np.nan), where=self.positives > 0)
+        f1 = np.full(below.shape, np.nan)
+        np.divide(2.0 * self.true_positives, below, out=f1, where=self.positives > 0)
+        return f1
 
     @property
     def precision(self) -> Float[ndarray, "column concept"]:
-        """Tp / called; 0 where nothing is called."""
-        return self.true_positives / np.maximum(self.called, 1)
+        """True positives over called tokens; 0 where nothing is called."""
+        precision: Float[ndarray, "column concept"] = self.true_positives / np.maximum(self.called, 1)
+        return precision
 
     @property
     def recall(self) -> Float[ndarray, "column concept"]:
-        """Tp / positives; NaN for a concept that does not occur."""
-        shape = self.true_positives.shape
-        return np.divide(self.true_positives, self.positives, out=np.full(shape, np.nan), where=self.positives > 0)
+        """True positives over the concept's tokens; NaN for a concept that does not occur."""
+        recall = np.full(self.true_positives.shape, np.nan)
+        np.divide(self.true_positives, self.positives, out=recall, where=self.positives > 0)
+        return recall
 
 
 class Best(NamedTuple):
@@ -133,12 +138,15 @@ def _ranked(
     return Ranked(token, column, value, first[tie] - base, first[tie + 1] - base, offsets, tokens)
 
 
-def best_thresholds(ranked: Ranked, labels: ConceptLabels) -> Best:
-    """For every pair, the threshold at which F1 = 2 tp / (called + positives) is largest."""
-    shape, positives = (len(labels.names), ranked.columns), labels.positives
+def best_thresholds(ranked: Ranked, carried: Matrix) -> Best:
+    """For every pair, the threshold at which F1 = 2 tp / (called + positives) is largest.
+
+    carried: true where a token carries a concept (token × concept), without stored zeros.
+    """
+    shape, positives = (carried.shape[1], ranked.columns), tokens_of(carried)
     threshold = np.full(shape, np.inf, dtype=ranked.value.dtype)
     true_positives, called = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
-    hits = _hits(ranked, labels)
+    hits = _hits(ranked, carried)
     if len(hits.entry):
         size = np.diff(np.append(hits.starts, len(hits.entry)))
         f1 = 2 * hits.running / (ranked.reach[hits.entry] + positives[hits.pair // ranked.columns])
@@ -153,9 +161,9 @@ def best_thresholds(ranked: Ranked, labels: ConceptLabels) -> Best:
     return Best(threshold.T, PairCounts(true_positives.T, called.T, positives))
 
 
-def counts_at(ranked: Ranked, labels: ConceptLabels, threshold: Float[ndarray, "column concept"]) -> PairCounts:
+def counts_at(ranked: Ranked, carried: Matrix, threshold: Float[ndarray, "column concept"]) -> PairCounts:
     """What is called at thresholds that were chosen elsewhere."""
-    hits = _hits(ranked, labels)
+    hits = _hits(ranked, carried)
     limit = threshold.T.ravel()
     reached = ranked.value[hits.entry] >= limit[hits.pair]
     found = np.bincount(hits.pair[reached], minlength=len(limit)).reshape(-1, ranked.columns)
@@ -163,7 +171,7 @@ def counts_at(ranked: Ranked, labels: ConceptLabels, threshold: Float[ndarray, "
     for column in range(ranked.columns):
         falling = ranked.value[ranked.offsets[column] : ranked.offsets[column + 1]]
         called[column] = np.searchsorted(-falling, -threshold[column], "right")
-    return PairCounts(found.T, called, labels.positives)
+    return PairCounts(found.T, called, tokens_of(carried))
 
 
 def regions_found(
@@ -180,10 +188,10 @@ def regions_found(
     return np.bincount(pair, minlength=threshold.size).reshape(threshold.shape)
 
 
-def rank_metrics(ranked: Ranked, labels: ConceptLabels) -> RankMetrics:
+def rank_metrics(ranked: Ranked, carried: Matrix) -> RankMetrics:
     """AUROC and average precision of every pair, from the entries and the number of tokens without one."""
-    hits, positives, tokens = _hits(ranked, labels), labels.positives, ranked.tokens
-    pairs = len(labels.names) * ranked.columns
+    hits, positives, tokens = _hits(ranked, carried), tokens_of(carried), ranked.tokens
+    pairs = carried.shape[1] * ranked.columns
     active = np.bincount(hits.pair, minlength=pairs).reshape(-1, ranked.columns)
     silent = positives[:, None] - active
     entries = np.diff(ranked.offsets)
@@ -201,11 +209,16 @@ def rank_metrics(ranked: Ranked, labels: ConceptLabels) -> RankMetrics:
     return RankMetrics(np.where(both, auroc, np.nan).T, np.where(both, average, np.nan).T)
 
 
-def _hits(ranked: Ranked, labels: ConceptLabels) -> _Hits:
-    by_concept = csc_array(labels.tokens[ranked.token])
+def tokens_of(carried: Matrix) -> Int[ndarray, "concept"]:
+    """Tokens that carry each concept."""
+    return np.bincount(carried.indices, minlength=carried.shape[1])
+
+
+def _hits(ranked: Ranked, carried: Matrix) -> _Hits:
+    by_concept = csc_array(carried[ranked.token])
     by_concept.sort_indices()
     entry = by_concept.indices
-    concept = np.repeat(np.arange(len(labels.names)), np.diff(by_concept.indptr))
+    concept = np.repeat(np.arange(carried.shape[1]), np.diff(by_concept.indptr))
     pair = concept * ranked.columns + ranked.column[entry]
     starts = np.flatnonzero(np.diff(pair, prepend=-1))
     size = np.diff(np.append(starts, len(pair)))

@@ -1,8 +1,7 @@
-"""Concept scores as earlier systems define them, beside which ours stand; their known faults are kept on purpose.
+"""Concept scores as an earlier system defines them, beside which ours stand; its known faults are kept on purpose.
 
-Decode-gLM (Maiwald et al. 2025): a latent's label is guessed from its top 20 tokens, its target is the union of all such
-labels, and its thresholds are whole numbers. InterPLM (Simon & Zou 2024): five thresholds on activations over their
-maximum, chosen anew on the test set, and recall by region beside precision by token.
+Decode-gLM (Maiwald et al. 2025): a latent's labels are guessed from its top 20 tokens, its target is the union of all
+of them, and its thresholds are whole numbers.
 """
 
 from __future__ import annotations
@@ -18,8 +17,6 @@ from mints.features.concepts import ConceptLabels, Matrix
 
 TOP, SHARE_OF_TOP = 20, 10
 """A label is a candidate where so many of so many top tokens carry it."""
-
-INTERPLM_THRESHOLDS = (0.0, 0.15, 0.5, 0.6, 0.8)
 
 
 class SeedF1(NamedTuple):
@@ -59,23 +56,13 @@ def domain(
 ) -> SeedF1:
     """`domain`: precision over tokens, recall over *sequences* that have the label, by their best labelled token.
 
-    Several regions of one sequence count as one, so that this is no recall of regions.
+    sequence: ascending. Several regions of one sequence count as one, so that this is no recall of regions.
     """
     called = values > threshold
-    with_label, place = np.unique(sequence[target], return_inverse=True)
-    best = np.zeros(len(with_label))
-    np.maximum.at(best, place, values[target])
+    labelled = sequence[target]
+    first = np.flatnonzero(np.diff(labelled, prepend=-1))
+    best = np.maximum.reduceat(values[target], first) if len(first) else np.zeros(0)
     return _f1(_share(called & target, called), float((best > threshold).mean()) if len(best) else 0.0, threshold)
-
-
-def interplm_domain(
-    values: Float[ndarray, "token"], target: Bool[ndarray, "token"], regions: Matrix, largest: float, share: float
-) -> SeedF1:
-    """InterPLM's F1 per domain at one threshold: precision by token, recall by region (token × region of the concept)."""
-    called = values > share * largest
-    found = np.asarray(regions.T @ called.astype(np.int64)) > 0
-    present = np.asarray(regions.sum(axis=0)) > 0
-    return _f1(_share(called & target, called), _share(found & present, present), share)
 
 
 class SeedScore(NamedTuple):
@@ -103,7 +90,8 @@ def decode_glm(
     A latent is a concept's where the concept is among the labels guessed for it. It is scored against the union of
     those labels: a latent of a rare concept that lies within a frequent one gets the frequent one's F1.
     """
-    carried, later = labels.tokens.toarray(), test_labels.tokens.toarray()
+    carried: Bool[ndarray, "token concept"] = labels.tokens.toarray()
+    later: Bool[ndarray, "token concept"] = test_labels.tokens.toarray()
     best = [SeedScore(-1, np.nan, np.nan)] * len(labels.names)
     columns, held_out = csc_array(validation), csc_array(test)
     for latent in np.flatnonzero(np.diff(columns.indptr) >= TOP):
@@ -111,13 +99,14 @@ def decode_glm(
         candidates = candidate_labels(values, carried)
         if not len(candidates):
             continue
-        target = carried[:, candidates].any(axis=1)
+        target = np.asarray(carried[:, candidates].any(axis=1))
         scores = [_score(kind, values, target, sequence, limit) for limit in whole_thresholds(values)]
         chosen = max(scores, key=lambda score: score.f1)
         better = [c for c in candidates if not chosen.f1 <= best[c].validation]
         if better:
             held = held_out[:, [latent]].toarray()[:, 0]
-            reported = _score(kind, held, later[:, candidates].any(axis=1), test_sequence, chosen.threshold)
+            truly = np.asarray(later[:, candidates].any(axis=1))
+            reported = _score(kind, held, truly, test_sequence, chosen.threshold)
             for concept in better:
                 best[concept] = SeedScore(int(latent), chosen.f1, reported.f1)
     return best

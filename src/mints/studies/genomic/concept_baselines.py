@@ -94,7 +94,7 @@ def baselines_of(scene: Scene, site: str, validation: Scored, test: Scored, widt
     if neurons in dense:
         sides = {"neurons": lambda part, values: DenseColumns(values[neurons]), **sides}
     for name, columns in sides.items():
-        chosen = choose(columns(validation, before), validation.labels)
+        chosen = choose(columns(validation, before), validation.labels.tokens)
         yield Baseline(name, chosen, called_by(columns(test, after), chosen))
     yield every_token(validation.labels, test.labels)
 

@@ -84,7 +84,7 @@ def run_concept_scoring(run: Run) -> None:
 
 
 def halves(run: Run, tokenizer: Tokenizer) -> tuple[Half, Half]:
-    """Windows on which latents are chosen, and those on which they are reported; near copies of the first are left out."""
+    """Windows on which latents are chosen, and those on which they are reported, without near copies of the first."""
     count = run.config.features.concept_windows
     places = annotated_places(run)
     names = sorted(places["concept"].unique())
@@ -126,7 +126,7 @@ def score_site(
     latents, later = (SparseColumns(matrix) for matrix in matrices)
     pairs = score_pairs(latents, validation.labels, later, test.labels)
     run.save(f"concepts/{site}_pairs.npz", pair_arrays(pairs, names, test.labels.region_counts))
-    chosen = choose(latents, validation.labels)
+    chosen = choose(latents, validation.labels.tokens)
     counts = window_counts(called_by(later, chosen), test)
     own = Contender("latents", chosen, counts)
     baselines = [
@@ -139,7 +139,7 @@ def score_site(
     shifts = draw_shifts(
         len(validation.tokens.ids), len(test.tokens.ids), run.config.features.concept_permutations, run.rng("shifts")
     )
-    null = shift_null(latents, validation.labels, later, test.labels, shifts)
+    null = shift_null(latents, validation.labels.tokens, later, test.labels.tokens, shifts)
     table = pd.concat([table, null_table(table["f1"].to_numpy(), null)], axis=1)
     for kind in ("standard", "domain"):
         table[f"f1_{kind}_seed"] = [

@@ -8,8 +8,8 @@ from scipy.sparse import csr_array
 from mints.analysis.bootstrap import cluster_weights
 from mints.features.columns import DenseColumns, SparseColumns, principal_directions, random_directions
 from mints.features.concept_scores import (
-    Chosen,
     F1,
+    Chosen,
     called_by,
     choose,
     count_windows,
@@ -39,7 +39,7 @@ WINDOW = np.repeat(np.arange(WINDOWS), TOKENS // WINDOWS)
 
 
 def planted(seed):
-    """Latents at random, except latent 7, which follows concept 0 with errors; concept 1 is rare and followed by none."""
+    """Latents at random, except that latent 7 follows concept 0, with errors; concept 1 is rare, and none follows it."""
     rng = np.random.default_rng(seed)
     regions = np.zeros((TOKENS, 60), dtype=np.int32)
     for region in range(60):

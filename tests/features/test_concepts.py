@@ -120,7 +120,7 @@ def test_words_stand_at_a_token_s_middle_and_none_has_an_n_or_reaches_over_the_e
     def code(word):
         return sum("ACGT".index(letter) * 4 ** (len(word) - 1 - place) for place, letter in enumerate(word))
 
-    # ACGT: the 3-word at its middle starts at 0, the 4-word is itself; TGCA likewise; 5 and 6 reach over an end of ACGT.
+    # ACGT: the 3-word at its middle starts at 0, the 4-word is itself; TGCA likewise; 5 and 6 reach over its end.
     assert words[[0]].indices.tolist() == [code("ACG"), 64 + code("ACGT")]
     assert words[[1]].indices.tolist()[:2] == [code("TGC"), 64 + code("TGCA")]
     assert words[[2]].nnz == 0

@@ -34,8 +34,6 @@ ANALYSIS: tuple[Step, ...] = (
     simulate_genome,
     ingest,
     masked_token_loss,
-    sparse_autoencoders,
-    concept_scoring,
     residual_cache,
     linear_probes,
     probe_controls,
@@ -49,6 +47,7 @@ ANALYSIS: tuple[Step, ...] = (
     calibration,
     sparse_autoencoders,
     distributed_feature_search,
+    concept_scoring,
     cross_model_tokenization_comparison,
 )
 PRETRAINING: tuple[Step, ...] = (simulate_genome, pretrain)

@@ -39,7 +39,7 @@ WINDOW = np.repeat(np.arange(WINDOWS), TOKENS // WINDOWS)
 
 
 def planted(seed):
-    """Latents at random, except that latent 7 follows concept 0, with errors; concept 1 is rare, and none follows it."""
+    """Latents at random, except that latent 7 follows concept 0, with errors; none follows the rare concept 1."""
     rng = np.random.default_rng(seed)
     regions = np.zeros((TOKENS, 60), dtype=np.int32)
     for region in range(60):

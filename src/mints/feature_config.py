@@ -18,7 +18,13 @@ class Annotation(Section):
     """Name in tables and file names."""
 
     file: Location
-    """BED, GFF3, GenBank or UniProt features, plain or gzip."""
+    """BED, GFF3, GTF, GenBank or UniProt features, plain or gzip."""
+
+    by_strand: list[str] = ["CDS"]
+    """Kinds that are concepts by strand as well: `CDS+` and `CDS-`."""
+
+    by_name: list[str] = ["repeat"]
+    """Kinds that are concepts by name as well: `repeat:FAMILY`."""
 
 
 class ReadyDictionary(Section):
@@ -76,8 +82,8 @@ class Features(Section):
     concept_windows: PositiveInt = 600
     """Windows of the genome on which concepts are chosen, and as many others on which they are reported."""
 
-    concept_permutations: PositiveInt = 20
-    """Circular shifts of the annotation that make the null of a concept's F1."""
+    concept_permutations: PositiveInt = 99
+    """Circular shifts of the annotation that make the null of a concept's F1; 99 give p ≥ 0.01."""
 
     substitution_sites: PositiveInt = 48
     """Sites whose substitution effects are traced through latents."""

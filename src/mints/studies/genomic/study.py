@@ -13,6 +13,7 @@ from mints.studies.genomic.fields import TOKENIZER_FILES
 from mints.studies.genomic.steps.attention_enrichment import attention_enrichment
 from mints.studies.genomic.steps.calibration import calibration
 from mints.studies.genomic.steps.circuit_export import circuit_export
+from mints.studies.genomic.steps.concept_scoring import concept_scoring
 from mints.studies.genomic.steps.corpus_audit import corpus_audit
 from mints.studies.genomic.steps.counterfactuals import counterfactuals
 from mints.studies.genomic.steps.cross_model import cross_model_tokenization_comparison
@@ -48,6 +49,7 @@ ANALYSIS: tuple[Step, ...] = (
     calibration,
     sparse_autoencoders,
     distributed_feature_search,
+    concept_scoring,
     cross_model_tokenization_comparison,
 )
 PRETRAINING: tuple[Step, ...] = (simulate_genome, pretrain)

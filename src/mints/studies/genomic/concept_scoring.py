@@ -1,0 +1,173 @@
+"""Step: which latents stand for which annotated concepts, held against every baseline."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Int
+from numpy import ndarray
+
+from mints.analysis.bootstrap import cluster_weights
+from mints.data.annotation import concept_places, on_sequences, read_annotation
+from mints.data.genome import Genome
+from mints.data.shared_words import near_copies, near_copy_clusters
+from mints.errors import MintsError
+from mints.features.activations import Tokens, ordinary_tokens
+from mints.features.columns import SparseColumns
+from mints.features.concept_scores import (
+    called_by,
+    choose,
+    count_windows,
+    draw_shifts,
+    f1_of,
+    score_pairs,
+    shift_null,
+)
+from mints.features.concept_tables import (
+    NOT_SCORED,
+    Contender,
+    baseline_table,
+    latent_table,
+    null_table,
+    pair_arrays,
+    support_table,
+    verdicts,
+)
+from mints.features.concepts import ConceptLabels, label_tokens
+from mints.features.seed_concepts import decode_glm
+from mints.locations import here
+from mints.models.encoder import randomly_initialised
+from mints.models.tokenizers import Encoding, Tokenizer
+from mints.pipeline.run import Run
+from mints.report.concepts import concept_figure
+from mints.studies.genomic.concept_baselines import Scene, baselines_of, latents_of
+from mints.studies.genomic.feature_windows import genome_windows
+from mints.studies.genomic.models import open_model
+
+
+class Half(NamedTuple):
+    """The windows of one split, as they are scored."""
+
+    windows: pd.DataFrame
+    encodings: list[Encoding]
+    tokens: Tokens
+    labels: ConceptLabels
+
+
+def run_concept_scoring(run: Run) -> None:
+    """Score every latent against every annotated concept, with baselines, null and intervals."""
+    model = open_model(run)
+    untrained = randomly_initialised(model.encoder.architecture, run.config.seed).to(model.compute.device)
+    untrained.fused_attention = True
+    validation, test = halves(run, model.tokenizer)
+    support = support_table(validation.labels, test.labels)
+    scored = np.flatnonzero(support["scored"])
+    if not len(scored):
+        raise MintsError(f"no concept occurs often enough on the validation windows ({NOT_SCORED})")
+    validation, test = (half._replace(labels=half.labels.of(scored)) for half in (validation, test))
+    clusters = near_copy_clusters(test.windows["sequence"].tolist())
+    weights = cluster_weights(clusters, run.config.probe_bootstrap_samples, run.rng("resamples"))
+    scene = Scene(run, model, untrained)
+    scores, baselines = [], []
+    for site in run.track(run.config.features.sites, description="concepts", unit="sites"):
+        table, others = score_site(scene, site, validation, test, weights)
+        table = support.merge(table, on="concept", how="left")
+        table["verdict"] = table["verdict"].fillna(NOT_SCORED)
+        scores.append(named(table, site))
+        baselines.append(named(others, site))
+    result = pd.concat(scores, ignore_index=True)
+    run.save("tables/concept_scores.csv", result)
+    run.save("tables/concept_baselines.csv", pd.concat(baselines, ignore_index=True))
+    run.figure("concept_scores", concept_figure(result, level=run.config.probe_ci_level))
+
+
+def halves(run: Run, tokenizer: Tokenizer) -> tuple[Half, Half]:
+    """Windows on which latents are chosen, and those on which they are reported, without near copies of the first."""
+    count = run.config.features.concept_windows
+    places = annotated_places(run)
+    names = sorted(places["concept"].unique())
+    validation, drawn = (genome_windows(run, split, count) for split in ("validation", "test"))
+    copies = near_copies(validation["sequence"].tolist(), drawn["sequence"].tolist())
+    test = drawn[~copies].reset_index(drop=True)
+    run.fact("windows", {"validation": len(validation), "test": len(test), "near_copies_left_out": int(copies.sum())})
+    if test.empty:
+        raise MintsError("every test window is a near copy of a validation window: nothing is left to report on")
+    return half(validation, tokenizer, places, names), half(test, tokenizer, places, names)
+
+
+def annotated_places(run: Run) -> pd.DataFrame:
+    """Places of every annotation's concepts, each called ANNOTATION/CONCEPT."""
+    lengths = Genome.open(here(run.config.genome), track=run.track).lengths
+    parts = []
+    for annotation in run.config.features.annotations:
+        path = here(annotation.file)
+        table = on_sequences(read_annotation(path), lengths, path)
+        places = concept_places(table, lengths, annotation.by_strand, annotation.by_name)
+        parts.append(places.assign(concept=f"{annotation.name}/" + places["concept"]))
+    table = pd.concat(parts, ignore_index=True)
+    return table.assign(region=table.groupby(["concept", "region"], sort=False).ngroup())
+
+
+def half(windows: pd.DataFrame, tokenizer: Tokenizer, places: pd.DataFrame, names: list[str]) -> Half:
+    """Tokens of the windows with their labels."""
+    encodings = tokenizer.encode_many(windows["sequence"].tolist())
+    tokens = ordinary_tokens(encodings, tokenizer)
+    return Half(windows, encodings, tokens, label_tokens(tokens, windows, places, names))
+
+
+def score_site(
+    scene: Scene, site: str, validation: Half, test: Half, weights: Int[ndarray, "resample window"]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Scores of the latents of one site, and its baselines; all pairs go to a file."""
+    run, names = scene.run, validation.labels.names
+    matrices = [latents_of(scene, site, part.encodings, part.tokens) for part in (validation, test)]
+    latents, later = (SparseColumns(matrix) for matrix in matrices)
+    pairs = score_pairs(latents, validation.labels, later, test.labels)
+    run.save(f"concepts/{site}_pairs.npz", pair_arrays(pairs, names, test.labels.region_counts))
+    chosen = choose(latents, validation.labels.tokens)
+    counts = window_counts(called_by(later, chosen), test)
+    own = Contender("latents", chosen, counts)
+    baselines = [
+        Contender(name, choice, window_counts(called, test))
+        for name, choice, called in baselines_of(scene, site, validation, test, width=latents.width)
+    ]
+    level = run.config.probe_ci_level
+    others = baseline_table(names, own, baselines, weights, level)
+    table = latent_table(test.labels, own, pairs, f1_of(counts, weights), level)
+    shifts = draw_shifts(
+        len(validation.tokens.ids), len(test.tokens.ids), run.config.features.concept_permutations, run.rng("shifts")
+    )
+    null = shift_null(latents, validation.labels.tokens, later, test.labels.tokens, shifts)
+    table = pd.concat([table, null_table(table["f1"].to_numpy(), null)], axis=1)
+    for kind in ("standard", "domain"):
+        table[f"f1_{kind}_seed"] = [
+            score.test
+            for score in decode_glm(
+                matrices[0],
+                validation.labels,
+                validation.tokens.sequence,
+                matrices[1],
+                test.labels,
+                test.tokens.sequence,
+                kind,
+            )
+        ]
+    wide = others.pivot(index="concept", columns="baseline", values="f1").add_prefix("f1_")
+    order = [f"f1_{baseline.name}" for baseline in baselines]
+    return pd.concat([table, verdicts(table, others)], axis=1).merge(wide[order], on="concept"), others
+
+
+def window_counts(called: ndarray, part: Half) -> Any:
+    """Calls by window of a half."""
+    return count_windows(called, part.labels, part.tokens.sequence, len(part.windows))
+
+
+def named(table: pd.DataFrame, site: str) -> pd.DataFrame:
+    """With the site, and with the annotation apart from the concept."""
+    apart = table["concept"].str.partition("/")
+    table = table.assign(concept=apart[2])
+    table.insert(0, "annotation", apart[0])
+    table.insert(0, "site", site)
+    return table

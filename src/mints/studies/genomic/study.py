@@ -19,6 +19,7 @@ from mints.studies.genomic.steps.counterfactuals import counterfactuals
 from mints.studies.genomic.steps.cross_model import cross_model_tokenization_comparison
 from mints.studies.genomic.steps.distributed_feature_search import distributed_feature_search
 from mints.studies.genomic.steps.evidence import evidence
+from mints.studies.genomic.steps.feature_circuits import feature_circuits
 from mints.studies.genomic.steps.ingest import ingest
 from mints.studies.genomic.steps.linear_probes import linear_probes
 from mints.studies.genomic.steps.masked_token_loss import masked_token_loss
@@ -51,6 +52,7 @@ ANALYSIS: tuple[Step, ...] = (
     distributed_feature_search,
     concept_scoring,
     cross_model_tokenization_comparison,
+    feature_circuits,
 )
 PRETRAINING: tuple[Step, ...] = (simulate_genome, pretrain)
 
@@ -79,7 +81,14 @@ def open_pipeline(config: Config, *, pretraining: bool = False, quiet: bool = Fa
         "compared": [compared.name for compared in config.compared_models],
         "dumped": [question.name for question in config.motif_questions if config.token_dump],
         "site": config.features.sites if config.genome is not None else [],
+        "traced_task": traced_tasks(config),
         "tokenizer_file": TOKENIZER_FILES[config.pretraining.family],
     }
     steps = PRETRAINING if pretraining else ANALYSIS
     return Pipeline(steps, config, config.results, expand=expand, version=__version__, reporter=Reporter(quiet=quiet))
+
+
+def traced_tasks(config: Config) -> list[str]:
+    """Task of the question whose probe the feature circuit carries: the named one, or the first."""
+    name = config.features.circuit_question
+    return [question.task for question in config.motif_questions if name in ("", question.name)][:1]

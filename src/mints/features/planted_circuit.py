@@ -1,0 +1,217 @@
+"""A circuit written into a model's weights through two known latents, of known strength: what a tracer should find.
+
+One neuron of a feed-forward layer reads an upstream latent a and writes the decoder row of a downstream latent b; the
+behaviour is a linear read-out along that row. The truth is a → b → behaviour; everything else is a distractor. The
+neuron's gate is the affine function of the layer's input that tells a's firing best, its linear half reads a constant.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from numpy import ndarray
+from torch import Tensor
+
+from mints.analysis.patching import ProbeLogit
+from mints.errors import UsageError
+from mints.features.circuit_sites import Site, clean_runs
+from mints.features.feature_circuits import Setting
+from mints.models.encoder import Encoder
+from mints.models.tokenizers import Encoding
+
+RIDGE_PENALTY = 1e-3
+"""Penalty of the directions that the neuron reads, in units of the mean square of a dimension of its input."""
+
+STEEPNESS = 4.0
+"""Gate of the neuron on a token where a fires as on average; on a token midway to the silent ones it is 0."""
+
+FREQUENCY = (0.005, 0.05)
+"""Share of tokens on which a and b fire, each."""
+
+LEAST_SELECTIVITY = 0.7
+"""Least share of the neuron's activation on tokens where a fires: of one that fires elsewhere a is not the cause."""
+
+LARGEST_OVERLAP = 0.1
+"""Largest |cosine| of the two decoder rows, so that the model has no such edge of its own."""
+
+
+class PlantedPair(NamedTuple):
+    """Two latents and the neuron that is to join them."""
+
+    upstream: int
+    downstream: int
+    layer: int
+    neuron: int
+    """The one that contributes least to the layer's output."""
+
+    gate: Float[Tensor, "d_model"]
+    linear: Float[Tensor, "d_model"]
+    writes: Float[Tensor, "d_model"]
+    """What the neuron adds per unit of its activation, at strength 1."""
+
+    selectivity: float
+    """Share of the neuron's |activation| that falls on tokens where a fires."""
+
+
+def planting_layer(sites: Sequence[Site]) -> int:
+    """Layer whose feed-forward joins the lowest and the highest site: that of the highest.
+
+    Raises UsageError where the highest site is not what a layer hands to the next one, or no layer lies between.
+    """
+    low, high = sites[0], sites[-1]
+    if not high.is_output or high.layer <= low.layer:
+        raise UsageError(
+            f"a circuit is planted between a site and a later layer's hook_resid_post, not {low.name} and {high.name}"
+        )
+    return high.layer
+
+
+class PlantingTokens(NamedTuple):
+    """What the content tokens of training sequences say about latents and the layer between them."""
+
+    upstream: Float[Tensor, "token latent"]
+    downstream: Float[Tensor, "token latent"]
+    read: Float[Tensor, "token d_model"]
+    """Input of the layer's feed-forward."""
+
+    post: Float[Tensor, "token d_mlp"]
+    after: Float[Tensor, "token d_model"]
+    """Values at the higher site."""
+
+    spread: float
+    """Mean standard deviation over dimensions of what the layer's last norm normalises; 1 in pre-norm models."""
+
+
+def planting_tokens(setting: Setting, encodings: Sequence[Encoding]) -> PlantingTokens:
+    """Run training sequences and keep what choosing and reading needs."""
+    encoder, sites, _, readout, compute, budget = setting
+    low, high, layer = sites[0], sites[-1], planting_layer(sites)
+    post_norm = encoder.architecture.norm_placement == "post"
+    reads = f"blocks.{layer}.{'hook_resid_mid' if post_norm else 'ln2.hook_out'}"
+    wanted = [reads, f"blocks.{layer}.mlp.hook_post", f"blocks.{layer}.hook_resid_mid", f"blocks.{layer}.hook_mlp_out"]
+    parts: list[tuple[Tensor, ...]] = []
+    for clean in clean_runs(encoder, [low, high], encodings, readout, compute, budget):
+        content = clean.batch.content
+        with compute.inference():
+            cache = encoder.run(clean.batch.tokens, clean.batch.real, sites=wanted, stop=layer + 1).cache
+            read, post, middle, added = (cache[name][content].float() for name in wanted)
+            latents = (site.autoencoder.encode(clean.activations[site.name][content]) for site in (low, high))
+            after = clean.activations[high.name][content]
+            parts.append((*latents, read, post, after, (middle + added).std(-1, correction=0)))
+    upstream, downstream, read, post, after, spread = (torch.cat(part).cpu() for part in zip(*parts, strict=True))
+    return PlantingTokens(upstream, downstream, read, post, after, float(spread.mean()) if post_norm else 1.0)
+
+
+def choose_pairs(setting: Setting, tokens: PlantingTokens, count: int, rng: np.random.Generator) -> list[PlantedPair]:
+    """Pairs of latents of moderate firing frequency that neither fire together nor overlap, each latent used once.
+
+    Only those whose upstream latent can be read by one neuron; fewer than `count` where there are not as many.
+    """
+    low, high = setting.sites[0], setting.sites[-1]
+    fires_up, fires_down = (part > 0 for part in (tokens.upstream, tokens.downstream))
+    up, down = (_moderate(fires) for fires in (fires_up, fires_down))
+    rows = [site.autoencoder.W_dec.detach().cpu() for site in (low, high)]
+    rows = [part / part.norm(dim=1, keepdim=True).clamp(min=1e-12) for part in rows]
+    overlap = (rows[0][up] @ rows[1][down].T).abs()
+    together = fires_up[:, up].float().T @ fires_down[:, down].float()
+    expected = fires_up[:, up].float().sum(0)[:, None] * fires_down[:, down].float().mean(0)
+    fit = ((overlap <= LARGEST_OVERLAP) & (together <= expected)).numpy()
+    pairs: list[PlantedPair] = []
+    for a in rng.permutation(len(up)):
+        choices = np.flatnonzero(fit[a])
+        if len(pairs) == count:
+            break
+        if not len(choices):
+            continue
+        b = int(rng.choice(choices))
+        pair = make_pair(setting, tokens, int(up[a]), int(down[b]))
+        if pair.selectivity >= LEAST_SELECTIVITY:
+            pairs.append(pair)
+            fit[:, b] = False
+    return pairs
+
+
+def make_pair(setting: Setting, tokens: PlantingTokens, a: int, b: int) -> PlantedPair:
+    """The neuron that joins a to b."""
+    encoder, sites, _, _, _, _ = setting
+    layer = planting_layer(sites)
+    fires = tokens.upstream[:, a] > 0
+    gate, linear = _reading(tokens.read, tokens.upstream[:, a], fires)
+    mlp = encoder.block(layer).mlp
+    activated = mlp.activation(tokens.read @ gate) * (tokens.read @ linear if mlp.gated else 1.0)
+    weight = mlp.output.weight.detach().cpu()
+    neuron = int((tokens.post.abs().mean(0) * weight.norm(dim=0)).argmin())
+    writes = _raising(setting, tokens, b, fires) / activated[fires].mean()
+    selectivity = float(activated[fires].abs().sum() / activated.abs().sum())
+    return PlantedPair(a, b, layer, neuron, gate, linear, writes, selectivity)
+
+
+def _raising(setting: Setting, tokens: PlantingTokens, b: int, fires: Tensor) -> Float[Tensor, "d_model"]:
+    """What has to be added before the layer's last norm to raise b, where a fires, to its usual value.
+
+    Along b's decoder row; as far as b's own encoder answers to that, from where a's tokens leave it.
+    """
+    site = setting.sites[-1]
+    weights = {name: tensor.detach().cpu() for name, tensor in site.autoencoder.state_dict().items()}
+    row = weights["W_dec"][b]
+    usual = tokens.downstream[:, b][tokens.downstream[:, b] > 0].mean()
+    before = site.autoencoder.pre_activations(tokens.after[fires].to(site.autoencoder.W_enc.device))[:, b].mean().cpu()
+    size = site.autoencoder.frame(tokens.after[fires].to(site.autoencoder.W_enc.device)).size.mean().cpu()
+    target = (usual - before) / (row @ weights["W_enc"][:, b]) * size * row
+    if setting.encoder.architecture.norm_placement == "post":
+        scale = setting.encoder.block(planting_layer(setting.sites)).ln2.weight.detach().cpu()
+        target = tokens.spread * target / scale
+    raising: Float[Tensor, "d_model"] = target
+    return raising
+
+
+def plant_circuit(encoder: Encoder, pair: PlantedPair, strength: float) -> Encoder:
+    """A copy of the encoder in which the neuron joins a to b; at strength 0 it is silent.
+
+    At strength 1 b has its usual value where a fires.
+    """
+    planted = copy.deepcopy(encoder)
+    mlp = planted.block(pair.layer).mlp
+    d_mlp = planted.architecture.d_mlp
+    halves = [(pair.neuron, pair.gate)] + ([(d_mlp + pair.neuron, pair.linear)] if mlp.gated else [])
+    with torch.no_grad():
+        for row, direction in halves:
+            mlp.input.weight[row] = direction
+            if mlp.input.bias is not None:
+                mlp.input.bias[row] = 0.0
+        mlp.output.weight[:, pair.neuron] = strength * pair.writes
+    return planted
+
+
+def planted_readout(site: Site, downstream: int) -> ProbeLogit:
+    """The behaviour: mean over content tokens of the site's values along b's decoder row."""
+    row = site.autoencoder.W_dec[downstream].detach()
+    return ProbeLogit(site.layer, row / row.norm(), 0.0)
+
+
+def _moderate(fires: Tensor) -> Int[ndarray, "latent"]:
+    frequency = fires.float().mean(0).numpy()
+    return np.flatnonzero((frequency >= FREQUENCY[0]) & (frequency <= FREQUENCY[1]))
+
+
+def _reading(
+    x: Float[Tensor, "token d_model"], latent: Float[Tensor, "token"], fires: Tensor
+) -> tuple[Float[Tensor, "d_model"], Float[Tensor, "d_model"]]:
+    """Gate and linear half of a neuron without bias that is open where the latent fires.
+
+    A constant is a linear function of the input as far as its mean allows: u with u·x ≈ 1.
+    """
+    x = x.double()
+    products = x.T @ x
+    ridge = products + RIDGE_PENALTY * products.diagonal().mean() * torch.eye(x.shape[1], dtype=x.dtype)
+    sides = torch.stack([x.T @ latent.double(), x.sum(0)], dim=1)
+    direction, constant = torch.linalg.solve(ridge, sides).unbind(dim=1)
+    reading = x @ direction
+    firing, silent = reading[fires].mean(), reading[~fires].mean()
+    gate = 2 * STEEPNESS / (firing - silent) * (direction - (firing + silent) / 2 * constant)
+    return gate.float(), constant.float()

@@ -1,0 +1,169 @@
+"""Step: which latents carry a task's probe and through which others, and what tracing finds of planted circuits."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+
+from mints.analysis.bootstrap import cluster_weights
+from mints.analysis.patching import ProbeLogit
+from mints.errors import UsageError
+from mints.features.circuit_curves import circuit_curves
+from mints.features.circuit_edges import Resamples
+from mints.features.circuit_sites import Site, in_order, measure_references
+from mints.features.contrast import Contrast
+from mints.features.feature_circuits import Sample, Setting, confirm, screen
+from mints.features.feature_graph import Graph, make_graph, prune, to_circuit_tracer, to_viewer
+from mints.features.planted_circuit import choose_pairs, planting_layer, planting_tokens
+from mints.features.planted_recovery import recover, recovery_table
+from mints.models.tokenizers import Encoding
+from mints.pipeline.run import Run
+from mints.report import feature_circuits as figures
+from mints.studies.genomic.dictionaries import open_autoencoder
+from mints.studies.genomic.models import OpenModel, open_model
+
+REFERENCE_SEQUENCES = 256
+"""Training sequences on which means are taken and planted neurons are fitted."""
+
+PLANTED_REFERENCE = 64
+"""Of these, so many on which the means of a planted model are taken."""
+
+STRENGTHS = (0.0, 0.25, 0.5, 1.0, 2.0)
+"""Strengths of planted circuits."""
+
+PLANTED = 6
+"""Circuits that are planted at each strength."""
+
+SIGNIFICANT = 0.05
+"""Largest q of an edge of the graph."""
+
+
+class Sequences(NamedTuple):
+    """Sequences of one split, in equal shares from both labels."""
+
+    encodings: list[Encoding]
+    labels: np.ndarray
+    clusters: np.ndarray
+
+    def sample(self) -> Sample:
+        """The probe separates their labels."""
+        return Sample(self.encodings, Contrast.of_labels(self.labels))
+
+
+def run_feature_circuits(run: Run) -> None:
+    """Trace a circuit on validation sequences, measure it on test sequences, and recover planted ones."""
+    model = open_model(run)
+    asked = traced_question(run.config)
+    table = run.load(f"tasks/{asked.task}.parquet")
+    reference, tracing, testing = (
+        draw(run, model, table, split, count)
+        for split, count in (
+            ("train", REFERENCE_SEQUENCES),
+            ("validation", run.config.features.circuit_sequences),
+            ("test", run.config.features.circuit_sequences),
+        )
+    )
+    setting = open_setting(run, model, asked.task, reference)
+    resamples = Resamples(
+        cluster_weights(testing.clusters, run.config.probe_bootstrap_samples, run.rng("resamples")),
+        run.config.probe_ci_level,
+    )
+    candidates = screen(setting, tracing.sample())
+    trace = confirm(setting, candidates, testing.sample(), resamples, run.rng("matched"))
+    curves = circuit_curves(setting, candidates.ranking, testing.sample(), resamples, run.rng("random circuits"))
+    trials = planted_trials(run, setting, reference, testing)
+    run.save("tables/feature_circuit_edges.csv", trace.edges)
+    run.save("tables/feature_circuit_curves.csv", curves)
+    run.save("tables/planted_circuit.csv", trials)
+    detection = recovery_table(trials, run.config.probe_ci_level)
+    run.save("tables/planted_circuit_detection.csv", detection)
+    run.fact("rank correlation of estimated and exact edges", trace.agreement)
+    graph = make_graph(trace.edges, [site.name for site in setting.sites], asked.name)
+    save_graph(run, setting, prune(graph, {}, SIGNIFICANT))
+    run.figure("feature_circuit", figures.circuit_figure(trace.edges, question=asked.name.replace("_", " ")))
+    run.figure("feature_circuit_curves", figures.curves_figure(curves, question=asked.name.replace("_", " ")))
+    run.figure("planted_circuit", figures.planted_figure(trials, detection))
+
+
+def traced_question(config: Any) -> Any:
+    """The question whose probe is the behaviour. Raises UsageError where there is none of the configured name."""
+    name = config.features.circuit_question or config.motif_questions[0].name
+    for question in config.motif_questions:
+        if question.name == name:
+            return question
+    names = ", ".join(question.name for question in config.motif_questions)
+    raise UsageError(f"features.circuit_question {name!r} is no motif question; there are {names}")
+
+
+def draw(run: Run, model: OpenModel, table: pd.DataFrame, split: str, count: int) -> Sequences:
+    """Sequences of a split at random, half of them of each label as far as there are."""
+    rng, rows = run.rng(f"{split} sequences"), table[table["split"] == split]
+    drawn = [
+        of_label.iloc[np.sort(rng.permutation(len(of_label))[: max(1, count // 2)])]
+        for _, of_label in rows.groupby("label")
+    ]
+    chosen = pd.concat(drawn)
+    encodings = model.tokenizer.encode_many(chosen["sequence"].tolist())
+    return Sequences(encodings, chosen["label"].to_numpy(dtype=int), chosen["cluster"].to_numpy())
+
+
+def open_setting(run: Run, model: OpenModel, task: str, reference: Sequences) -> Setting:
+    """Dictionaries, read-out and reference means."""
+    sites = [
+        Site(name, open_autoencoder(run, name).to(model.compute.device).requires_grad_(False))
+        for name in run.config.features.sites
+    ]
+    readout = probe_above(run, task, sites)
+    sites = in_order(sites, model.encoder, readout)
+    budget = run.config.tokens_per_batch
+    means = measure_references(model.encoder, sites, reference.encodings, readout, model.compute, budget)
+    return Setting(model.encoder, sites, means, readout, model.compute, budget)
+
+
+def probe_above(run: Run, task: str, sites: list[Site]) -> ProbeLogit:
+    """The task's probe at the layer that validation chose, or, if a site lies above that, at the next probed layer.
+
+    Raises UsageError where no probed layer is high enough.
+    """
+    probe = run.load(f"probes/{task}.npz")
+    chosen, highest = int(probe["chosen_layer"]), max(site.layer for site in sites)
+    probed = sorted(int(name.split("_")[1]) for name in probe if name.endswith("_weights"))
+    enough = [layer for layer in probed if layer >= max(chosen, highest)]
+    if not enough:
+        raise UsageError(f"no probe of {task} lies at or above layer {highest}, where features.sites has a site")
+    if enough[0] != chosen:
+        run.warn(
+            f"the probe of {task} that validation chose reads layer {chosen}, below a site: layer {enough[0]} it is"
+        )
+    layer = enough[0]
+    weights = torch.from_numpy(probe[f"layer_{layer}_weights"].astype(np.float32))
+    return ProbeLogit(layer, weights, float(probe[f"layer_{layer}_bias"]))
+
+
+def planted_trials(run: Run, setting: Setting, reference: Sequences, testing: Sequences) -> pd.DataFrame:
+    """One row per planted circuit and strength; empty, with a warning, where the sites allow none."""
+    try:
+        planting_layer(setting.sites)
+    except UsageError as error:
+        run.warn(f"no planted circuit: {error}")
+        return pd.DataFrame(columns=[])
+    pairs = choose_pairs(setting, planting_tokens(setting, reference.encodings), PLANTED, run.rng("planted pairs"))
+    means = reference.encodings[:: max(1, len(reference.encodings) // PLANTED_REFERENCE)]
+    trials = [(strength, pair) for strength in STRENGTHS for pair in pairs]
+    rows = [
+        recover(setting, pair, strength, means, testing.encodings)
+        for strength, pair in run.track(trials, description="planted circuits", unit="circuits")
+    ]
+    return pd.DataFrame(rows)
+
+
+def save_graph(run: Run, setting: Setting, graph: Graph) -> None:
+    """The significant part of the circuit, in both schemas."""
+    dictionaries = [site.autoencoder for site in setting.sites]
+    meta = {"model": run.config.model_name, "d_sae": [dictionary.d_sae for dictionary in dictionaries]}
+    run.save("circuits/feature_graph.json", to_viewer(graph, meta))
+    tracer = to_circuit_tracer(graph, slug=f"feature-circuit-{graph.behaviour}", scan=run.config.model_name)
+    run.save("circuits/feature_graph_circuit_tracer.json", tracer)

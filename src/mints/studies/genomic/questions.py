@@ -16,6 +16,7 @@ from mints.data.conservation import conserved_site
 from mints.data.counterfactuals import Boundaries, SiteRule
 from mints.data.motif_scores import SITE_P, MotifScorer, Windows, estimate_motif, motif_scorer, sites
 from mints.data.motifs import load_motif
+from mints.errors import UsageError
 from mints.models.tokenizers import Tokenizer
 from mints.pipeline.run import Run
 
@@ -80,6 +81,18 @@ def open_question(question: MotifQuestion, table: pd.DataFrame) -> OpenQuestion:
     at_anchor = [windows.bits[anchor] for windows in scorer.windows(training) if len(windows.bits)]
     known = [bits for bits in at_anchor if np.isfinite(bits)]
     return OpenQuestion(question.name, scorer, float(np.quantile(known, ANCHORED_SHARE)), anchor, core)
+
+
+def feature_question(config: Any) -> Any:
+    """The motif question whose probe is the behaviour that latents are judged by.
+
+    Raises UsageError where the configuration names one that is not asked.
+    """
+    asked = {question.name: question for question in config.motif_questions}
+    name = config.features.circuit_question or next(iter(asked))
+    if name not in asked:
+        raise UsageError(f"features.circuit_question {name!r} is not a motif question: choose {', '.join(asked)}")
+    return asked[name]
 
 
 def asked_sequences(run: Run, question: Any, cap: int | None) -> pd.DataFrame:

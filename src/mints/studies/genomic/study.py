@@ -10,6 +10,7 @@ from mints.pipeline.progress import Reporter
 from mints.pipeline.runner import Pipeline
 from mints.pipeline.step import Step
 from mints.studies.genomic.fields import TOKENIZER_FILES
+from mints.studies.genomic.questions import feature_question
 from mints.studies.genomic.steps.attention_enrichment import attention_enrichment
 from mints.studies.genomic.steps.calibration import calibration
 from mints.studies.genomic.steps.circuit_export import circuit_export
@@ -19,6 +20,7 @@ from mints.studies.genomic.steps.counterfactuals import counterfactuals
 from mints.studies.genomic.steps.cross_model import cross_model_tokenization_comparison
 from mints.studies.genomic.steps.distributed_feature_search import distributed_feature_search
 from mints.studies.genomic.steps.evidence import evidence
+from mints.studies.genomic.steps.feature_causality import feature_causality
 from mints.studies.genomic.steps.feature_circuits import feature_circuits
 from mints.studies.genomic.steps.ingest import ingest
 from mints.studies.genomic.steps.linear_probes import linear_probes
@@ -51,8 +53,9 @@ ANALYSIS: tuple[Step, ...] = (
     sparse_autoencoders,
     distributed_feature_search,
     concept_scoring,
-    cross_model_tokenization_comparison,
+    feature_causality,
     feature_circuits,
+    cross_model_tokenization_comparison,
 )
 PRETRAINING: tuple[Step, ...] = (simulate_genome, pretrain)
 
@@ -80,6 +83,8 @@ def open_pipeline(config: Config, *, pretraining: bool = False, quiet: bool = Fa
         "calibrated_task": [q.task for q in config.motif_questions if q.name == config.calibration_question],
         "compared": [compared.name for compared in config.compared_models],
         "dumped": [question.name for question in config.motif_questions if config.token_dump],
+        "feature_question": [feature_question(config).name] if config.motif_questions else [],
+        "feature_task": [feature_question(config).task] if config.motif_questions else [],
         "site": config.features.sites if config.genome is not None else [],
         "traced_task": traced_tasks(config),
         "tokenizer_file": TOKENIZER_FILES[config.pretraining.family],

@@ -1,0 +1,149 @@
+"""The part of a model above a site: what it makes of changed activations, many at a time, and their gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from mints.analysis.patching import PairTokens, ProbeLogit
+from mints.models.compute import Compute
+from mints.models.encoder import Encoder
+from mints.models.sites import match_sites, site_names
+
+READOUTS = ("probe", "probe_elsewhere", "substitution", "other_tokens")
+"""Read-outs of a pair, in the order of their axis (`PairReadout`)."""
+
+
+class PairReadout(NamedTuple):
+    """What a pair is judged by, at the token that the pair changes and away from it.
+
+    `probe`: logit of the probe on the mean over content tokens. `probe_elsewhere`: on the mean over those that the pair
+    does not change. `substitution`: Σ log p(corrupted token) − log p(clean token) over the changed tokens, unmasked;
+    the same position that a patch there changes. `other_tokens`: Σ log p(token) over the content tokens that both
+    sides share. Logarithms are natural.
+    """
+
+    probe: ProbeLogit
+    clean: Int[Tensor, "row pos"]
+    corrupted: Int[Tensor, "row pos"]
+    """One row for all, or one for each."""
+
+    content: Bool[Tensor, "row pos"]
+    """False at special tokens."""
+
+    def rows(self, which: Int[Tensor, "some"]) -> PairReadout:
+        """The read-outs of some of the rows; those that are one for all stay so."""
+        clean, corrupted, content = (part if len(part) == 1 else part[which.to(part.device)] for part in self[1:])
+        return PairReadout(self.probe, clean, corrupted, content)
+
+    def of(
+        self,
+        encoder: Encoder,
+        middle: Float[Tensor, "row pos d_model"],
+        final: Float[Tensor, "row pos d_model"],
+    ) -> Float[Tensor, "row readout"]:
+        """From the stream that the probe reads and from the last one; sums are float64."""
+        shape = final.shape[:2]
+        clean, corrupted, content = (part.to(final.device).expand(shape) for part in self[1:])
+        same = content & (clean == corrupted)
+        both = [self.probe(encoder, middle, PairTokens(clean, content, where)) for where in (content, same)]
+        log_p = encoder.logits(final).float().log_softmax(-1)
+        of_clean, of_corrupted = (log_p.gather(-1, ids[..., None])[..., 0].double() for ids in (clean, corrupted))
+        changed = content & ~same
+        return torch.stack([*both, ((of_corrupted - of_clean) * changed).sum(1), (of_clean * same).sum(1)], dim=1)
+
+
+class SiteRun(NamedTuple):
+    """Runs of sequences of one length, up to a site."""
+
+    x: Float[Tensor, "row pos d_in"]
+    """Value at the site; heads lie side by side."""
+
+    below: Float[Tensor, "row pos d_model"]
+    """The stream from which the run is taken up again: the site's own value where the site is the stream."""
+
+    def rows(self, which: Int[Tensor, "some"]) -> SiteRun:
+        """Some of the runs."""
+        return SiteRun(self.x[which], self.below[which])
+
+
+class Above:
+    """What a model makes of the value at one site; layers below it are not run again."""
+
+    def __init__(self, encoder: Encoder, site: str, compute: Compute) -> None:
+        """Raises UsageError for a site that no layer has."""
+        (self.site,) = match_sites([site], [name for name in site_names(encoder.architecture) if name[:7] == "blocks."])
+        self.encoder, self.compute = encoder, compute
+        layer = int(site.split(".")[1])
+        self.is_stream = site.endswith(("hook_resid_pre", "hook_resid_post"))
+        self.start = layer + 1 if site.endswith("hook_resid_post") else layer
+
+    def record(self, ids: Int[Tensor, "row pos"]) -> SiteRun:
+        """Run sequences of one length without pads up to the site."""
+        layer = int(self.site.split(".")[1])
+        sites = [self.site, *([] if self.is_stream else [f"blocks.{layer}.hook_resid_pre"])]
+        with torch.no_grad(), self.compute.autocast():
+            cache = self.encoder.run(ids.to(self.compute.device), sites=sites, stop=layer + 1).cache
+        return SiteRun(cache[self.site].flatten(2), cache[sites[-1]])
+
+    def readouts(
+        self,
+        x: Float[Tensor, "row pos d_in"],
+        below: Float[Tensor, "row pos d_model"],
+        readout: PairReadout,
+    ) -> Float[Tensor, "row readout"]:
+        """Read-outs with these values at the site. below: one row for all, or one for each; not used of a stream.
+
+        Raises ValueError where the probe reads a layer that ends below the site.
+        """
+        reads = f"blocks.{readout.probe.layer}.hook_resid_post"
+        run_again = readout.probe.layer >= self.start
+        if not run_again and reads != self.site:
+            raise ValueError(f"the probe reads {reads}, on which {self.site} has no influence")
+        real = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
+        residual, interventions = x, None
+        if not self.is_stream:
+            residual, interventions = below.expand(len(x), -1, -1), {self.site: lambda value: x.view(value.shape)}
+        output = self.encoder.run_from(
+            self.start, residual, real, sites=[reads] if run_again else [], interventions=interventions
+        )
+        return readout.of(self.encoder, output.cache[reads] if run_again else x, output.residual)
+
+    def changes(
+        self,
+        run: SiteRun,
+        x: Float[Tensor, "row pos d_in"],
+        readout: PairReadout,
+        still: Float[Tensor, "rows readout"],
+    ) -> Float[Tensor, "row readout"]:
+        """Read-outs of one run with each of these values in place of its own, less those of the run as it is.
+
+        still: of `still`, for at least as many rows. Missing rows are filled up, so that both went through the same
+        products, and a value that is the run's own changes nothing, to the bit.
+        """
+        filled = torch.cat([x, run.x.expand(len(still) - len(x), -1, -1)])
+        with torch.no_grad(), self.compute.autocast():
+            return (self.readouts(filled, run.below, readout) - still)[: len(x)]
+
+    def still(self, run: SiteRun, readout: PairReadout, rows: int) -> Float[Tensor, "row readout"]:
+        """Read-outs of one run as it is, as often as there are rows in a batch."""
+        with torch.no_grad(), self.compute.autocast():
+            return self.readouts(run.x.repeat(rows, 1, 1), run.below, readout)
+
+    def gradients(
+        self,
+        x: Float[Tensor, "row pos d_in"],
+        below: Float[Tensor, "row pos d_model"],
+        readout: PairReadout,
+        which: Sequence[str] = READOUTS,
+    ) -> Float[Tensor, "readout row pos d_in"]:
+        """Gradients of these read-outs with respect to the value at the site."""
+        with torch.enable_grad(), self.compute.autocast():
+            x = x.detach().requires_grad_()
+            values = self.readouts(x, below, readout).sum(0)
+            asked = [values[READOUTS.index(name)] for name in which]
+            return torch.stack([torch.autograd.grad(value, x, retain_graph=True)[0] for value in asked])

@@ -8,6 +8,7 @@ import numpy as np
 import published_layouts as published
 import pytest
 import torch
+import yaml
 from published_layouts import D_IN, D_SAE, K, drawn, tokens
 from safetensors.torch import save_file
 
@@ -298,17 +299,31 @@ def test_a_malicious_dictionary_executes_nothing_and_is_refused_in_one_line(plac
     assert witness.exists()
 
 
-def test_a_malicious_configuration_executes_nothing(tmp_path):
+def test_objects_of_python_in_a_configuration_are_read_as_plain_values_and_nothing_is_called(tmp_path):
     witness = tmp_path / "executed"
-    attack = f"trainer_cfg: !!python/object/apply:os.system ['touch {witness}']\n"
-    write(tmp_path, "ae.pt", linear(w, "bias"), {"config.yaml": attack})
-    with pytest.raises(MintsError, match=r"config\.yaml cannot be read as a dictionary's configuration"):
-        read(tmp_path)
+    text = f"""!!python/object:interplm.train.configs.TrainingRunConfig
+checkpoint_cfg: !!python/object:interplm.train.checkpoint_manager.CheckpointConfig
+  save_dir: !!python/object/apply:pathlib.PosixPath [models, run]
+trainer_cfg: !!python/object:interplm.train.trainers.top_k.TopKTrainerConfig
+  k: {K}
+  auxk_alpha: 0.03125
+  trainer_name: TopKTrainer
+  attack: !!python/object/apply:os.system ['touch {witness}']
+  other: !!python/object/new:os.system ['touch {witness}']
+  name: !!python/name:os.system ''
+"""
+    write(tmp_path, "ae.pt", linear(w, "b_dec") | chosen() | EXTRAS, {"config.yaml": text})
+    compare(read(tmp_path), published.topk(w, tokens()))
     assert not witness.exists()
+    yaml.unsafe_load(f"!!python/object/apply:os.system ['touch {witness}']")  # another loader would have run it
+    assert witness.exists()
 
 
-@pytest.mark.parametrize("content", ["[1, 2]", "{", '"text"'])
-def test_a_configuration_that_is_none_is_refused(content, tmp_path):
-    write(tmp_path, "ae.pt", linear(w, "bias"), {"config.json": content})
-    with pytest.raises(MintsError, match=r"config\.json"):
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("config.json", "[1, 2]"), ("config.json", "{"), ("config.yaml", "- a"), ("config.yaml", "a: !other [1]")],
+)
+def test_a_configuration_that_is_none_is_refused(name, content, tmp_path):
+    write(tmp_path, "ae.pt", linear(w, "bias"), {name: content})
+    with pytest.raises(MintsError, match=name):
         read(tmp_path)

@@ -1,5 +1,7 @@
 """Files in SAELens's format: what is written here loads in sae_lens, and what sae_lens writes loads here."""
 
+import json
+
 import pytest
 import torch
 from torch.testing import assert_close
@@ -146,4 +148,21 @@ def test_what_sae_lens_writes_loads_here_and_gives_the_same(make, sae_lens, tmp_
     theirs = make(sae_lens, tmp_path)
     found = read_autoencoder(tmp_path)
     assert found.metadata["format"] == f"SAELens {theirs.cfg.architecture()}"
+    same(found.autoencoder, theirs)
+
+
+@pytest.mark.parametrize("activation", ["relu", "topk"])
+def test_directories_of_sae_lens_before_6_load_as_they_load_there(activation, sae_lens, tmp_path):
+    weights = SparseAutoencoder(D_IN, D_SAE, "relu")
+    tensors = {name: tensor.numpy() for name, tensor in randomised(weights).requires_grad_(False).named_parameters()}
+    configuration = {
+        "d_in": D_IN, "d_sae": D_SAE, "dtype": "float32", "device": "cpu", "model_name": "some_model",
+        "hook_point": SITE, "activation_fn_str": activation, "activation_fn_kwargs": {"k": K},
+        "apply_b_dec_to_input": True, "normalize_activations": False,
+    }  # fmt: skip
+    artifacts.write(tmp_path / WEIGHTS, tensors, ".safetensors")
+    (tmp_path / CONFIGURATION).write_text(json.dumps(configuration))
+    theirs = sae_lens.SAE.load_from_disk(tmp_path)
+    found = read_autoencoder(tmp_path)
+    assert found.metadata == {"format": f"SAELens {theirs.cfg.architecture()}", "hook_name": SITE}
     same(found.autoencoder, theirs)

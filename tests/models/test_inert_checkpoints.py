@@ -147,6 +147,7 @@ def calls(tree: ast.AST):
 
 
 FORBIDDEN = ("exec", "eval", "compile", "__import__", "pickle.load", "pickle.loads", "runpy.run_path", "torch.hub.load")
+FORBIDDEN += ("yaml.unsafe_load", "yaml.full_load")
 
 
 def faults(source: str) -> list[str]:
@@ -181,6 +182,7 @@ def test_no_source_file_runs_what_it_reads():
         "torch.load(path)",
         "torch.load(path, weights_only=False)",
         "pickle.loads(content)",
+        "yaml.unsafe_load(text)",
         "config = AutoConfig",
     ],
 )

@@ -72,12 +72,29 @@ def from_published(files: DictionaryFiles, k: int | None = None) -> ReadDictiona
 
 def _of_saelens(files: DictionaryFiles) -> ReadDictionary:
     arrays = {name: tensor.float().numpy() for name, tensor in files.tensors.items()}
+    if (factor := arrays.get("scaling_factor")) is not None and (factor == 1).all():
+        del arrays["scaling_factor"]  # 3.x wrote it although it did nothing
     try:
-        autoencoder = from_saelens(files.configuration, arrays)
+        configuration = _as_of_six(files.configuration)
+        autoencoder = from_saelens(configuration, arrays)
     except (MintsError, ValueError) as error:
         raise MintsError(f"{files.weights}: {error}") from None
-    metadata = {"format": f"SAELens {files.configuration['architecture']}", **files.configuration.get("metadata", {})}
+    metadata = {"format": f"SAELens {configuration['architecture']}", **configuration["metadata"]}
     return ReadDictionary(autoencoder, metadata, [])
+
+
+def _as_of_six(configuration: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration of SAELens before 6.0, whose activation function stood beside the architecture, as of today."""
+    now = {"architecture": "standard", "metadata": {}, **configuration}
+    activation = now.get("activation_fn", now.get("activation_fn_str", "relu"))
+    if activation == "topk":
+        now |= {"architecture": "topk", "k": now.get("activation_fn_kwargs", {}).get("k")}
+    elif activation != "relu":
+        raise MintsError(f"SAELens activation {activation!r} cannot be read: there are relu and topk")
+    if not now.get("normalize_activations"):
+        now["normalize_activations"] = "none"
+    site = now.get("hook_name", now.get("hook_point"))
+    return now | {"metadata": ({} if site is None else {"hook_name": site}) | now["metadata"]}
 
 
 def recognise(files: DictionaryFiles) -> tuple[Layout, tuple[int, int]]:

@@ -62,13 +62,30 @@ def _listed(files: Sequence[Path]) -> str:
     return ", ".join(file.name for file in files)
 
 
+class PlainLoader(yaml.SafeLoader):  # type: ignore[misc]
+    """Plain values alone. Where a file asks for an object of Python, as InterPLM's do for paths, the values that the
+    object would have been made from stand in its place; nothing is imported or called.
+    """
+
+    def plain(self, _: str, node: yaml.Node) -> Any:
+        """Values below a tag of Python."""
+        if isinstance(node, yaml.MappingNode):
+            return self.construct_mapping(node, deep=True)
+        if isinstance(node, yaml.SequenceNode):
+            return self.construct_sequence(node, deep=True)
+        return self.construct_scalar(node)
+
+
+PlainLoader.add_multi_constructor("tag:yaml.org,2002:python/", PlainLoader.plain)
+
+
 def _configuration_beside(weights: Path) -> dict[str, Any]:
     path = next((file for name in CONFIGURATIONS if (file := weights.parent / name).is_file()), None)
     if path is None:
         return {}
     try:
         text = path.read_text(encoding="utf-8")
-        content = yaml.safe_load(text) if path.suffix == ".yaml" else json.loads(text)
+        content = yaml.load(text, PlainLoader) if path.suffix == ".yaml" else json.loads(text)
     except (OSError, ValueError, yaml.YAMLError) as error:
         reason = str(error).strip().splitlines()[0]
         raise MintsError(f"{path} cannot be read as a dictionary's configuration: {reason}") from None

@@ -1,19 +1,24 @@
 """Dictionaries that a user brings for a site."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import published_layouts as published
 import pytest
 import torch
+from architectures import PRE, scattered
 from safetensors.torch import save_file
 
 from mints.cli import read_command_line
 from mints.config import Config
 from mints.errors import MintsError, UsageError
+from mints.models.compute import resolve_compute
+from mints.models.tokenizers import FixedKmerTokenizer
 from mints.pipeline.step import step
 from mints.studies.genomic.gather import Wanted, wanted
-from mints.studies.genomic.ready_dictionaries import read_autoencoder, ready_autoencoder
+from mints.studies.genomic.models import OpenModel
+from mints.studies.genomic.ready_dictionaries import read_autoencoder, ready_autoencoders
 
 SITE = "blocks.1.hook_resid_post"
 
@@ -24,6 +29,13 @@ def interprot(folder):
     path = folder / "esm2_plm6_l1_sae15.safetensors"
     save_file({name: torch.tensor(array).contiguous() for name, array in arrays.items()}, path)
     return path
+
+
+def model(d_model):
+    """An encoder of this width, with three heads."""
+    tokenizer = FixedKmerTokenizer.generate(3)
+    architecture = replace(PRE, d_model=d_model, n_heads=3, vocabulary_size=len(tokenizer.vocabulary))
+    return OpenModel(scattered(architecture), tokenizer, resolve_compute("cpu", "fp32"))
 
 
 def configured(folder, text):
@@ -39,23 +51,23 @@ def test_a_dictionary_named_in_a_configuration_file_is_the_site_s(tmp_path):
     )
     said = []
     run = SimpleNamespace(config=config, warn=said.append)
-    assert ready_autoencoder(run, "blocks.2.hook_resid_post", 6) is None
-    found = ready_autoencoder(run, SITE, 6)
+    (found,) = ready_autoencoders(run, model(6)).values()
+    assert list(ready_autoencoders(run, model(6))) == [SITE]
     x = published.tokens()
     latents, output = published.interprot(published.drawn(), x, 4)
     result = found.autoencoder(torch.from_numpy(x))
     torch.testing.assert_close(result.latents, torch.from_numpy(latents), atol=2e-5, rtol=1e-4)
     torch.testing.assert_close(result.output, torch.from_numpy(output), atol=2e-4, rtol=1e-4)
     assert said == []
-    with pytest.raises(MintsError, match=r"sae15\.safetensors decomposes 6 dimensions, and blocks\.1.* has 128"):
-        ready_autoencoder(run, SITE, 128)
+    with pytest.raises(MintsError, match=r"sae15\.safetensors decomposes 6 dimensions, and blocks\.1.* has 12"):
+        ready_autoencoders(run, model(12))
 
 
 def test_what_its_user_should_know_is_said_as_a_warning(tmp_path):
     path = published_decode_glm(tmp_path)
     config = configured(tmp_path, f'[[features.ready]]\nsite = "{SITE}"\nfile = "{path.name}"\n')
     said = []
-    ready_autoencoder(SimpleNamespace(config=config, warn=said.append), SITE, 6)
+    ready_autoencoders(SimpleNamespace(config=config, warn=said.append), model(6))
     assert len(said) == 1
     assert said[0].startswith(f"{SITE}, {path}: normalize_to_sqrt_d is set, but training did not apply it")
 

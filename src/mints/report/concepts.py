@@ -133,12 +133,12 @@ def _draw(axis: Axes, rows: DataFrame) -> None:
         here = rows["verdict"].isin(look.verdicts).to_numpy()
         axis.hlines(place[here], rows["f1_low"][here], rows["f1_high"][here], color=look.colour, linewidth=1.6)
         face = "white" if look.hollow else look.colour
-        axis.plot(rows["f1"][here], place[here], "o", color=look.colour, markerfacecolor=face, clip_on=False)
+        axis.plot(rows["f1"][here], place[here], "o", color=look.colour, markerfacecolor=face)
     # Rare concepts have a small F1, and are most of them.
-    axis.set_xscale("function", functions=(_root, np.square))
+    axis.set_xscale("function", functions=(_root, _square))
     drawn = rows[["f1_high", *(c for each in BASELINES for c in each.columns if c in rows)]].max().max()
     axis.set_xticks([tick for tick in TICKS if tick <= max(drawn, 0.1)])
-    axis.set_xlim(0, 1.08 * max(drawn, 0.1))
+    axis.set_xlim(-0.0003, 1.08 * max(drawn, 0.1))
     axis.set_ylim(len(rows) - 0.5, -0.5)
     axis.tick_params(axis="y", length=0)
     axis.spines["left"].set_visible(False)
@@ -146,4 +146,11 @@ def _draw(axis: Axes, rows: DataFrame) -> None:
 
 
 def _root(values: Float[ndarray, "place"]) -> Float[ndarray, "place"]:
-    return np.sqrt(np.maximum(values, 0))
+    """Square root, and that of the distance below 0, where a mark's own half lies."""
+    root: Float[ndarray, "place"] = np.sign(values) * np.sqrt(np.abs(values))
+    return root
+
+
+def _square(values: Float[ndarray, "place"]) -> Float[ndarray, "place"]:
+    square: Float[ndarray, "place"] = np.sign(values) * np.square(values)
+    return square

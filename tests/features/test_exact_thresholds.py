@@ -98,6 +98,14 @@ def test_auroc_and_average_precision_are_scikit_learn_s_with_silent_tokens_tied(
     assert auroc[DEAD, 0] == 0.5
 
 
+def test_a_concept_on_silent_tokens_alone_ranks_below_what_is_active():
+    values = np.array([[1.0, 0], [2.0, 0], [0, 0], [0, 0], [0, 0]])
+    carried = csr_array(np.array([[0], [0], [1], [0], [1]], dtype=bool))
+    auroc, average = rank_metrics(rank_sparse(csr_array(values)), carried)
+    assert auroc[:, 0].tolist() == [pytest.approx(roc_auc_score([0, 0, 1, 0, 1], values[:, 0])), 0.5]
+    assert average[:, 0].tolist() == [pytest.approx(2 / 5)] * 2
+
+
 def test_a_token_at_the_threshold_is_called_and_one_just_below_is_not():
     values = np.array([[1.0], [0.5], [np.nextafter(0.5, 0)], [0.0]])
     labels = ConceptLabels(["c"], csr_array(np.array([[1], [1], [0], [0]], dtype=np.int32)), np.array([0]))

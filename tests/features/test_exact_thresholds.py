@@ -98,14 +98,30 @@ def test_auroc_and_average_precision_are_scikit_learn_s_with_silent_tokens_tied(
     assert auroc[DEAD, 0] == 0.5
 
 
+def test_a_concept_on_silent_tokens_alone_ranks_below_what_is_active():
+    values = np.array([[1.0, 0], [2.0, 0], [0, 0], [0, 0], [0, 0]])
+    carried = csr_array(np.array([[0], [0], [1], [0], [1]], dtype=bool))
+    auroc, average = rank_metrics(rank_sparse(csr_array(values)), carried)
+    assert auroc[:, 0].tolist() == [pytest.approx(roc_auc_score([0, 0, 1, 0, 1], values[:, 0])), 0.5]
+    assert average[:, 0].tolist() == [pytest.approx(2 / 5)] * 2
+
+
 def test_a_token_at_the_threshold_is_called_and_one_just_below_is_not():
     values = np.array([[1.0], [0.5], [np.nextafter(0.5, 0)], [0.0]])
     labels = ConceptLabels(["c"], csr_array(np.array([[1], [1], [0], [0]], dtype=np.int32)), np.array([0]))
     threshold, counts = best_thresholds(rank_sparse(csr_array(values)), labels.tokens)
     assert threshold[0, 0] == 0.5
     assert (counts.true_positives[0, 0], counts.called[0, 0]) == (2, 2)
-    for limit, called in ((0.5, 2), (np.nextafter(0.5, 1), 1), (np.nextafter(0.5, 0), 3)):
-        assert counts_at(rank_sparse(csr_array(values)), labels.tokens, np.array([[limit]])).called[0, 0] == called
+    for limit, hits, called in ((0.5, 2, 2), (np.nextafter(0.5, 1), 1, 1), (np.nextafter(0.5, 0), 2, 3)):
+        counts = counts_at(rank_sparse(csr_array(values)), labels.tokens, np.array([[limit]]))
+        assert (counts.true_positives[0, 0], counts.called[0, 0]) == (hits, called)
+
+
+def test_counts_at_the_best_thresholds_are_those_that_were_found_with_them(values, labels):
+    ranked = rank_sparse(csr_array(values))
+    threshold, counts = best_thresholds(ranked, labels.tokens)
+    for one, other in zip(counts_at(ranked, labels.tokens, threshold), counts, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_a_dead_column_calls_nothing_and_a_concept_without_tokens_has_no_f1(values, labels):

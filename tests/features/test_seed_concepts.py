@@ -8,7 +8,7 @@ from mints.features.columns import SparseColumns
 from mints.features.concept_scores import choose
 from mints.features.concepts import ConceptLabels
 from mints.features.exact_thresholds import best_thresholds, counts_at, rank_sparse, regions_found
-from mints.features.seed_concepts import candidate_labels, decode_glm, domain, standard, whole_thresholds
+from mints.features.seed_concepts import Side, candidate_labels, decode_glm, domain, standard, whole_thresholds
 
 
 def harmonic(precision, recall):
@@ -73,7 +73,7 @@ def test_fault_a_rare_concept_gets_the_f1_of_the_frequent_one_that_it_lies_in():
     values = np.where(np.arange(200) < 12, 9.0, np.where(np.arange(200) < 100, 5.0, 0.0))
     matrix = csr_array(values[:, None])
     sequence = np.repeat(np.arange(10), 20)
-    score = decode_glm(matrix, labels, sequence, matrix, labels, sequence, "standard")[1]
+    score = decode_glm(*2 * [Side(matrix, labels, sequence)], "standard")[1]
     assert (score.latent, score.validation, score.test) == (0, 1.0, 1.0)
     exact = best_thresholds(rank_sparse(matrix), labels.tokens)
     # Here the rare concept alone is told at threshold 9; called as the seed calls it, its own F1 is 2·12/(100+12).
@@ -100,7 +100,7 @@ def test_fault_a_concept_that_no_top_twenty_shows_has_no_score_though_a_latent_t
     values = np.zeros(400)
     values[:15], values[200:211] = 5.0, 9.0  # the top 20 are 11 others and 9 of the concept's 15
     matrix, sequence = csr_array(values[:, None]), np.repeat(np.arange(20), 20)
-    (score,) = decode_glm(matrix, labels, sequence, matrix, labels, sequence, "standard")
+    (score,) = decode_glm(*2 * [Side(matrix, labels, sequence)], "standard")
     assert score.latent == -1
     assert np.isnan(score.test)
     assert choose(SparseColumns(matrix), labels.tokens).f1[0] == pytest.approx(2 * 15 / (26 + 15))
@@ -113,7 +113,7 @@ def test_the_threshold_of_the_seed_s_score_is_frozen_before_test():
     test = np.where(labels.tokens.toarray()[:, 0], 2.5, 0.5)
     sequence = np.repeat(np.arange(10), 20)
     matrices = csr_array(validation[:, None]), csr_array(test[:, None])
-    score = decode_glm(matrices[0], labels, sequence, matrices[1], labels, sequence, "standard")[0]
+    score = decode_glm(*(Side(matrix, labels, sequence) for matrix in matrices), "standard")[0]
     assert score.validation == 1.0
     assert score.test == 0.0  # a threshold of 2, which test would have chosen, gives 1
 

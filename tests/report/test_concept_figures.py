@@ -36,11 +36,11 @@ def circles(axis):
     """Value by row, of the filled and of all circles."""
     drawn = [line for line in axis.lines if line.get_marker() == "o"]
     filled = {}
-    everything = {}
+    hollow = {}
     for line in drawn:
         places = {round(y): x for x, y in np.transpose(line.get_data()).tolist()}
-        (everything if line.get_markerfacecolor() == "white" else filled).update(places)
-    return filled, everything
+        (hollow if line.get_markerfacecolor() == "white" else filled).update(places)
+    return filled, filled | hollow
 
 
 def test_rows_are_sorted_by_the_best_site_and_filled_where_every_baseline_is_below():
@@ -57,11 +57,12 @@ def test_rows_are_sorted_by_the_best_site_and_filled_where_every_baseline_is_bel
 
 def test_intervals_nulls_and_baselines_lie_where_the_table_says():
     first = concept_figure(score_table()).axes[0]
-    (intervals,) = (found for found in first.collections if isinstance(found, LineCollection))
-    low, high = np.sort([x for x, _ in intervals.get_segments()[0]])
-    assert (low, high) == pytest.approx((0.85, 0.94))
-    bars = [(patch.get_x(), patch.get_x() + patch.get_width()) for patch in first.patches]
-    assert bars == pytest.approx([(0.02, 0.06)] * 5)
+    drawn = [found for found in first.collections if isinstance(found, LineCollection)]
+    ends = {round(line[0][1]): np.sort(line[:, 0]).tolist() for each in drawn for line in each.get_segments()}
+    assert sorted(ends) == [0, 1, 2, 3, 4]
+    assert ends[0] == pytest.approx([0.85, 0.94])
+    assert [patch.get_x() for patch in first.patches] == pytest.approx([0.02] * 5)
+    assert [patch.get_width() for patch in first.patches] == pytest.approx([0.04] * 5)
     for group in BASELINES:
         marks = [line for line in first.lines if line.get_marker() == group.marker]
         assert len(marks) == len(group.columns)
@@ -74,8 +75,9 @@ def test_every_mark_is_named_and_the_table_is_left_as_it_was():
     named = legend(concept_figure(table))
     assert_frame_equal(table, before)
     assert {group.label for group in BASELINES} <= set(named)
-    assert len(named) == len(BASELINES) + 3
-    assert concepts.ABOVE_ALL == concept_tables.ABOVE_ALL
+    assert len(named) == len(BASELINES) + 4
+    for verdict in ("ABOVE_ALL", "ABOVE_NULL", "NOT_FOUND"):
+        assert getattr(concepts, verdict) == getattr(concept_tables, verdict)
 
 
 def test_many_concepts_are_cut_off_and_counted():

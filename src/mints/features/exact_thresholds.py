@@ -10,6 +10,8 @@ columns × thresholds × tokens.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -91,17 +93,15 @@ class RankMetrics(NamedTuple):
 
 
 class _Hits(NamedTuple):
-    """Entries on tokens that carry a concept, concept by concept and in the order of the entries."""
+    """Entries on tokens that carry one concept, in the order of the entries."""
 
     entry: Int[ndarray, "hit"]
-    pair: Int[ndarray, "hit"]
-    """concept · columns + column, ascending."""
-
+    column: Int[ndarray, "hit"]
     running: Int[ndarray, "hit"]
-    """Hits of the pair up to and with this one."""
+    """Hits of the column up to and with this one."""
 
-    starts: Int[ndarray, "pair"]
-    """First hit of each pair that has one."""
+    starts: Int[ndarray, "present"]
+    """First hit of each column that has one."""
 
 
 def rank_sparse(matrix: Matrix) -> Ranked:
@@ -132,10 +132,11 @@ def _ranked(
 ) -> Ranked:
     new = np.ones(len(value), dtype=bool)
     new[1:] = (value[1:] != value[:-1]) | (column[1:] != column[:-1])
-    tie = np.cumsum(new) - 1
+    tie = np.cumsum(new, dtype=np.int32) - 1
     first = np.append(np.flatnonzero(new), len(value))
     base = np.asarray(offsets, dtype=np.int64)[column]
-    return Ranked(token, column, value, first[tie] - base, first[tie + 1] - base, offsets, tokens)
+    before, reach = (first[tie] - base).astype(np.int32), (first[tie + 1] - base).astype(np.int32)
+    return Ranked(token, column.astype(np.int32), value, before, reach, offsets, tokens)
 
 
 def best_thresholds(ranked: Ranked, carried: Matrix) -> Best:
@@ -143,35 +144,33 @@ def best_thresholds(ranked: Ranked, carried: Matrix) -> Best:
 
     carried: true where a token carries a concept (token × concept), without stored zeros.
     """
-    shape, positives = (carried.shape[1], ranked.columns), tokens_of(carried)
+    shape, positives = (ranked.columns, carried.shape[1]), tokens_of(carried)
     threshold = np.full(shape, np.inf, dtype=ranked.value.dtype)
     true_positives, called = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
-    hits = _hits(ranked, carried)
-    if len(hits.entry):
-        size = np.diff(np.append(hits.starts, len(hits.entry)))
-        f1 = 2 * hits.running / (ranked.reach[hits.entry] + positives[hits.pair // ranked.columns])
-        top = np.repeat(np.maximum.reduceat(f1, hits.starts), size)
-        at_top = np.flatnonzero(f1 == top)
+    for concept, hits in _hits(ranked, carried):
+        reach = ranked.reach[hits.entry]
+        f1 = 2 * hits.running / (reach + positives[concept])
+        size = np.diff(np.append(hits.starts, len(f1)))
+        at_top = np.flatnonzero(f1 == np.repeat(np.maximum.reduceat(f1, hits.starts), size))
         # Of tied tokens the last one has them all in tp, so that F1 is never largest at another.
         chosen = at_top[np.searchsorted(at_top, hits.starts)]
-        pair, entry = hits.pair[chosen], hits.entry[chosen]
-        threshold.flat[pair] = ranked.value[entry]
-        true_positives.flat[pair] = hits.running[chosen]
-        called.flat[pair] = ranked.reach[entry]
-    return Best(threshold.T, PairCounts(true_positives.T, called.T, positives))
+        at = (hits.column[chosen], concept)
+        threshold[at] = ranked.value[hits.entry[chosen]]
+        true_positives[at], called[at] = hits.running[chosen], reach[chosen]
+    return Best(threshold, PairCounts(true_positives, called, positives))
 
 
 def counts_at(ranked: Ranked, carried: Matrix, threshold: Float[ndarray, "column concept"]) -> PairCounts:
     """What is called at thresholds that were chosen elsewhere."""
-    hits = _hits(ranked, carried)
-    limit = threshold.T.ravel()
-    reached = ranked.value[hits.entry] >= limit[hits.pair]
-    found = np.bincount(hits.pair[reached], minlength=len(limit)).reshape(-1, ranked.columns)
+    found = np.zeros(threshold.shape, dtype=np.int64)
+    for concept, hits in _hits(ranked, carried):
+        reached = ranked.value[hits.entry] >= threshold[hits.column, concept]
+        found[:, concept] = np.bincount(hits.column[reached], minlength=ranked.columns)
     called = np.zeros(threshold.shape, dtype=np.int64)
     for column in range(ranked.columns):
         falling = ranked.value[ranked.offsets[column] : ranked.offsets[column + 1]]
         called[column] = np.searchsorted(-falling, -threshold[column], "right")
-    return PairCounts(found.T, called, tokens_of(carried))
+    return PairCounts(found, called, tokens_of(carried))
 
 
 def regions_found(
@@ -190,23 +189,22 @@ def regions_found(
 
 def rank_metrics(ranked: Ranked, carried: Matrix) -> RankMetrics:
     """AUROC and average precision of every pair, from the entries and the number of tokens without one."""
-    hits, positives, tokens = _hits(ranked, carried), tokens_of(carried), ranked.tokens
-    pairs = carried.shape[1] * ranked.columns
-    active = np.bincount(hits.pair, minlength=pairs).reshape(-1, ranked.columns)
-    silent = positives[:, None] - active
-    entries = np.diff(ranked.offsets)
-    middle = (ranked.before[hits.entry] + ranked.reach[hits.entry] + 1) / 2
-    ranks = np.bincount(hits.pair, weights=middle, minlength=pairs).reshape(-1, ranked.columns)
-    ranks += silent * (entries + tokens + 1) / 2
-    precision = _hits_of_ties(ranked, hits) / ranked.reach[hits.entry]
-    total = np.bincount(hits.pair, weights=precision, minlength=pairs).reshape(-1, ranked.columns)
-    total += silent * positives[:, None] / tokens
+    positives, tokens = tokens_of(carried), ranked.tokens
+    silent_rank = (np.diff(ranked.offsets) + tokens + 1) / 2
+    ranks, precisions = np.outer(silent_rank, positives), np.zeros((ranked.columns, carried.shape[1]))
+    precisions += positives**2 / tokens  # as if all were silent, and so called with every token
+    for concept, hits in _hits(ranked, carried):
+        reach = ranked.reach[hits.entry]
+        middle = (ranked.before[hits.entry] + reach + 1) / 2
+        gained = _hits_of_ties(reach, hits) / reach - positives[concept] / tokens
+        ranks[:, concept] += np.bincount(hits.column, middle - silent_rank[hits.column], ranked.columns)
+        precisions[:, concept] += np.bincount(hits.column, gained, ranked.columns)
     with np.errstate(invalid="ignore", divide="ignore"):
-        above = positives * tokens + positives - positives * (positives + 1) / 2
-        auroc = (above[:, None] - ranks) / (positives * (tokens - positives))[:, None]
-        average = total / positives[:, None]
-    both = ((positives > 0) & (positives < tokens))[:, None]
-    return RankMetrics(np.where(both, auroc, np.nan).T, np.where(both, average, np.nan).T)
+        best = positives * tokens + positives - positives * (positives + 1) / 2
+        auroc = (best - ranks) / (positives * (tokens - positives))
+        average = precisions / positives
+    both = (positives > 0) & (positives < tokens)
+    return RankMetrics(np.where(both, auroc, np.nan), np.where(both, average, np.nan))
 
 
 def tokens_of(carried: Matrix) -> Int[ndarray, "concept"]:
@@ -214,22 +212,21 @@ def tokens_of(carried: Matrix) -> Int[ndarray, "concept"]:
     return np.bincount(carried.indices, minlength=carried.shape[1])
 
 
-def _hits(ranked: Ranked, carried: Matrix) -> _Hits:
+def _hits(ranked: Ranked, carried: Matrix) -> Iterator[tuple[int, _Hits]]:
+    """Concept by concept, those that have an entry."""
     by_concept = csc_array(carried[ranked.token])
-    by_concept.sort_indices()
-    entry = by_concept.indices
-    concept = np.repeat(np.arange(carried.shape[1]), np.diff(by_concept.indptr))
-    pair = concept * ranked.columns + ranked.column[entry]
-    starts = np.flatnonzero(np.diff(pair, prepend=-1))
-    size = np.diff(np.append(starts, len(pair)))
-    running = np.arange(len(pair)) - np.repeat(starts, size) + 1
-    return _Hits(entry, pair, running, starts)
+    for concept, (first, last) in enumerate(pairwise(by_concept.indptr)):
+        entry = by_concept.indices[first:last]
+        if len(entry):
+            column = ranked.column[entry]
+            starts = np.flatnonzero(np.diff(column, prepend=-1))
+            size = np.diff(np.append(starts, len(entry)))
+            yield concept, _Hits(entry, column, np.arange(1, len(entry) + 1) - np.repeat(starts, size), starts)
 
 
-def _hits_of_ties(ranked: Ranked, hits: _Hits) -> Int[ndarray, "hit"]:
-    """Running hits at the last of the tied hits of a pair."""
-    reach = ranked.reach[hits.entry]
+def _hits_of_ties(reach: Int[ndarray, "hit"], hits: _Hits) -> Int[ndarray, "hit"]:
+    """Running hits at the last of the tied hits of a column."""
     ends = np.ones(len(reach), dtype=bool)
-    ends[:-1] = (reach[1:] != reach[:-1]) | (hits.pair[1:] != hits.pair[:-1])
+    ends[:-1] = (reach[1:] != reach[:-1]) | (hits.column[1:] != hits.column[:-1])
     last = np.flatnonzero(ends)
     return hits.running[last[np.searchsorted(last, np.arange(len(reach)))]]

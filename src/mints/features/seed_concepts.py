@@ -76,37 +76,38 @@ class SeedScore(NamedTuple):
     """F1; NaN where there is no latent."""
 
 
-def decode_glm(
-    validation: Matrix,
-    labels: ConceptLabels,
-    sequence: Int[ndarray, "token"],
-    test: Matrix,
-    test_labels: ConceptLabels,
-    test_sequence: Int[ndarray, "token"],
-    kind: str,
-) -> list[SeedScore]:
+class Side(NamedTuple):
+    """Latents and labels of the tokens of one split."""
+
+    latents: Matrix
+    labels: ConceptLabels
+    sequence: Int[ndarray, "token"]
+    """Ascending."""
+
+
+def decode_glm(validation: Side, test: Side, kind: str) -> list[SeedScore]:
     """Decode-gLM's best latent of every concept; kind: standard or domain.
 
     A latent is a concept's where the concept is among the labels guessed for it. It is scored against the union of
     those labels: a latent of a rare concept that lies within a frequent one gets the frequent one's F1.
     """
-    carried: Bool[ndarray, "token concept"] = labels.tokens.toarray()
-    later: Bool[ndarray, "token concept"] = test_labels.tokens.toarray()
-    best = [SeedScore(-1, np.nan, np.nan)] * len(labels.names)
-    columns, held_out = csc_array(validation), csc_array(test)
+    carried: Bool[ndarray, "token concept"] = validation.labels.tokens.toarray()
+    later: Bool[ndarray, "token concept"] = test.labels.tokens.toarray()
+    best = [SeedScore(-1, np.nan, np.nan)] * len(validation.labels.names)
+    columns, held_out = csc_array(validation.latents), csc_array(test.latents)
     for latent in np.flatnonzero(np.diff(columns.indptr) >= TOP):
         values = columns[:, [latent]].toarray()[:, 0]
         candidates = candidate_labels(values, carried)
         if not len(candidates):
             continue
         target = np.asarray(carried[:, candidates].any(axis=1))
-        scores = [_score(kind, values, target, sequence, limit) for limit in whole_thresholds(values)]
+        scores = [_score(kind, values, target, validation.sequence, limit) for limit in whole_thresholds(values)]
         chosen = max(scores, key=lambda score: score.f1)
-        better = [c for c in candidates if not chosen.f1 <= best[c].validation]
+        better = [concept for concept in candidates if not chosen.f1 <= best[concept].validation]
         if better:
             held = held_out[:, [latent]].toarray()[:, 0]
             truly = np.asarray(later[:, candidates].any(axis=1))
-            reported = _score(kind, held, truly, test_sequence, chosen.threshold)
+            reported = _score(kind, held, truly, test.sequence, chosen.threshold)
             for concept in better:
                 best[concept] = SeedScore(int(latent), chosen.f1, reported.f1)
     return best

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
@@ -66,37 +66,50 @@ def baselines_of(scene: Scene, site: str, validation: Scored, test: Scored, widt
 
     width: number of latents, and of random directions.
     """
-    model, layer = scene.model, site.split(".")[1] if site.startswith("blocks.") else ""
-    neurons = f"blocks.{layer}.mlp.hook_post"
-    dense = [site] if neurons not in site_names(model.encoder.architecture) else [site, neurons]
-    before, after = (activations_of(scene, dense, part.encodings, part.tokens) for part in (validation, test))
-    rng = scene.run.rng(f"{site} random directions")
-    directions = {
-        "principal_components": principal_directions(training_activations(scene, site)),
-        "random_directions": random_directions(before[site].shape[1], width, rng),
-    }
-    sides: dict[str, Callable[[Any, Any], Columns]] = {
-        "dimensions": lambda part, values: DenseColumns(values[site]),
-        "principal_components": lambda part, values: DenseColumns(values[site], directions["principal_components"]),
-        "random_directions": lambda part, values: DenseColumns(
-            values[site], directions["random_directions"], both_signs=False
-        ),
-        "token_identity": lambda part, values: SparseColumns(
-            token_identity(part.tokens, len(model.tokenizer.vocabulary))
-        ),
-        "word_identity": lambda part, values: SparseColumns(
-            word_identity(part.tokens, part.windows["sequence"].tolist())
-        ),
-        "untrained_latents": lambda part, values: SparseColumns(
-            latents_of(scene, site, part.encodings, part.tokens, untrained=True)
-        ),
-    }
-    if neurons in dense:
-        sides = {"neurons": lambda part, values: DenseColumns(values[neurons]), **sides}
-    for name, columns in sides.items():
-        chosen = choose(columns(validation, before), validation.labels.tokens)
-        yield Baseline(name, chosen, called_by(columns(test, after), chosen))
+    for candidates in (of_activations(scene, site, validation, test, width), of_words(scene, site, validation, test)):
+        for name, chosen_on, reported_on in candidates:
+            chosen = choose(chosen_on, validation.labels.tokens)
+            yield Baseline(name, chosen, called_by(reported_on, chosen))
     yield every_token(validation.labels, test.labels)
+
+
+class Candidates(NamedTuple):
+    """Columns of a baseline on both splits."""
+
+    name: str
+    validation: Columns
+    test: Columns
+
+
+def of_activations(scene: Scene, site: str, validation: Scored, test: Scored, width: int) -> Iterator[Candidates]:
+    """Neurons of the site's layer, the site's dimensions and principal components, and random directions there."""
+    neurons = f"blocks.{site.split('.')[1]}.mlp.hook_post" if site.startswith("blocks.") else ""
+    has_neurons = neurons in site_names(scene.model.encoder.architecture)
+    sites = list(dict.fromkeys([site, neurons] if has_neurons else [site]))
+    values = [activations_of(scene, sites, part.encodings, part.tokens) for part in (validation, test)]
+    components = principal_directions(training_activations(scene, site))
+    drawn = random_directions(len(components), width, scene.run.rng(f"{site} random directions"))
+    kinds = {
+        "dimensions": (site, None, True),
+        "principal_components": (site, components, True),
+        "random_directions": (site, drawn, False),
+    }
+    if has_neurons:
+        kinds = {"neurons": (neurons, None, True), **kinds}
+    for name, (where, directions, both) in kinds.items():
+        yield Candidates(name, *(DenseColumns(each[where], directions, both_signs=both) for each in values))
+
+
+def of_words(scene: Scene, site: str, validation: Scored, test: Scored) -> Iterator[Candidates]:
+    """Identity of the token and of the word at its middle, and latents of the untrained model, which knows no more."""
+    vocabulary = len(scene.model.tokenizer.vocabulary)
+    matrices: dict[str, Callable[[Scored], Matrix]] = {
+        "token_identity": lambda part: token_identity(part.tokens, vocabulary),
+        "word_identity": lambda part: word_identity(part.tokens, part.windows["sequence"].tolist()),
+        "untrained_latents": lambda part: latents_of(scene, site, part.encodings, part.tokens, untrained=True),
+    }
+    for name, matrix in matrices.items():
+        yield Candidates(name, *(SparseColumns(matrix(part)) for part in (validation, test)))
 
 
 def every_token(validation: ConceptLabels, test: ConceptLabels) -> Baseline:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from numpy import ndarray
 
 from mints.analysis.bootstrap import cluster_weights
@@ -17,6 +17,7 @@ from mints.errors import MintsError
 from mints.features.activations import Tokens, ordinary_tokens
 from mints.features.columns import SparseColumns
 from mints.features.concept_scores import (
+    WindowCounts,
     called_by,
     choose,
     count_windows,
@@ -36,7 +37,7 @@ from mints.features.concept_tables import (
     verdicts,
 )
 from mints.features.concepts import ConceptLabels, label_tokens
-from mints.features.seed_concepts import decode_glm
+from mints.features.seed_concepts import Side, decode_glm
 from mints.locations import here
 from mints.models.encoder import randomly_initialised
 from mints.models.tokenizers import Encoding, Tokenizer
@@ -121,45 +122,35 @@ def score_site(
     scene: Scene, site: str, validation: Half, test: Half, weights: Int[ndarray, "resample window"]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Scores of the latents of one site, and its baselines; all pairs go to a file."""
-    run, names = scene.run, validation.labels.names
+    run, names, level = scene.run, validation.labels.names, scene.run.config.probe_ci_level
     matrices = [latents_of(scene, site, part.encodings, part.tokens) for part in (validation, test)]
     latents, later = (SparseColumns(matrix) for matrix in matrices)
     pairs = score_pairs(latents, validation.labels, later, test.labels)
     run.save(f"concepts/{site}_pairs.npz", pair_arrays(pairs, names, test.labels.region_counts))
     chosen = choose(latents, validation.labels.tokens)
-    counts = window_counts(called_by(later, chosen), test)
-    own = Contender("latents", chosen, counts)
+    own = Contender("latents", chosen, window_counts(called_by(later, chosen), test))
     baselines = [
         Contender(name, choice, window_counts(called, test))
         for name, choice, called in baselines_of(scene, site, validation, test, width=latents.width)
     ]
-    level = run.config.probe_ci_level
     others = baseline_table(names, own, baselines, weights, level)
-    table = latent_table(test.labels, own, pairs, f1_of(counts, weights), level)
-    shifts = draw_shifts(
-        len(validation.tokens.ids), len(test.tokens.ids), run.config.features.concept_permutations, run.rng("shifts")
-    )
+    table = latent_table(test.labels, own, pairs, f1_of(own.counts, weights), level)
+    sizes = len(validation.tokens.ids), len(test.tokens.ids)
+    shifts = draw_shifts(*sizes, run.config.features.concept_permutations, run.rng("shifts"))
     null = shift_null(latents, validation.labels.tokens, later, test.labels.tokens, shifts)
     table = pd.concat([table, null_table(table["f1"].to_numpy(), null)], axis=1)
+    before, after = (
+        Side(matrix, part.labels, part.tokens.sequence)
+        for matrix, part in zip(matrices, (validation, test), strict=True)
+    )
     for kind in ("standard", "domain"):
-        table[f"f1_{kind}_seed"] = [
-            score.test
-            for score in decode_glm(
-                matrices[0],
-                validation.labels,
-                validation.tokens.sequence,
-                matrices[1],
-                test.labels,
-                test.tokens.sequence,
-                kind,
-            )
-        ]
+        table[f"f1_{kind}_seed"] = [score.test for score in decode_glm(before, after, kind)]
     wide = others.pivot(index="concept", columns="baseline", values="f1").add_prefix("f1_")
     order = [f"f1_{baseline.name}" for baseline in baselines]
     return pd.concat([table, verdicts(table, others)], axis=1).merge(wide[order], on="concept"), others
 
 
-def window_counts(called: ndarray, part: Half) -> Any:
+def window_counts(called: Bool[ndarray, "token concept"], part: Half) -> WindowCounts:
     """Calls by window of a half."""
     return count_windows(called, part.labels, part.tokens.sequence, len(part.windows))
 

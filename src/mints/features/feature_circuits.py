@@ -18,7 +18,8 @@ from scipy.stats import spearmanr
 
 from mints.analysis.patching import Readout
 from mints.features.circuit_edges import Edges, Resamples, behaviour_edges, feature_edges, judge
-from mints.features.circuit_sites import ERROR, Reference, Site
+from mints.features.circuit_names import ERROR
+from mints.features.circuit_sites import Reference, Site
 from mints.features.contrast import Contrast
 from mints.features.latent_ablation import Ablations, ablate_nodes
 from mints.features.latent_attribution import Attribution, attribute_behaviour, attribute_latents

@@ -47,7 +47,7 @@ class Setting(NamedTuple):
     sites: Sequence[Site]
     """In the order of the run."""
 
-    references: Mapping[str, Reference]
+    references: dict[str, Reference]
     readout: Readout
     compute: Compute
     tokens_per_batch: int | None = None

@@ -31,7 +31,7 @@ RIDGE_PENALTY = 1e-3
 STEEPNESS = 6.0
 """Gate of the neuron on a token where a fires as on average; midway to the silent ones it is 0."""
 
-FREQUENCY = (0.005, 0.1)
+FREQUENCY = (0.01, 0.1)
 """Share of tokens on which a and b fire, each."""
 
 LEAST_SELECTIVITY = 0.7

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -24,12 +24,16 @@ from mints.pipeline.run import Run
 from mints.report import feature_circuits as figures
 from mints.studies.genomic.dictionaries import open_autoencoder
 from mints.studies.genomic.models import OpenModel, open_model
+from mints.studies.genomic.questions import feature_question
 
 REFERENCE_SEQUENCES = 256
 """Training sequences on which means are taken and planted neurons are fitted."""
 
 PLANTED_REFERENCE = 64
 """Of these, so many on which pairs are chosen and the means of a planted model are taken."""
+
+PLANTED_STEP = 2
+"""Planted circuits are traced on every second test sequence."""
 
 STRENGTHS = (0.0, 0.25, 0.5, 1.0, 2.0)
 """Strengths of planted circuits."""
@@ -53,7 +57,7 @@ class Sequences(NamedTuple):
 def run_feature_circuits(run: Run) -> None:
     """Trace a circuit on validation sequences, measure it on test sequences, and recover planted ones."""
     model = open_model(run)
-    asked = traced_question(run.config)
+    asked = feature_question(run.config)
     table = run.load(f"tasks/{asked.task}.parquet")
     reference, tracing, testing = (
         draw(run, model, table, split, count)
@@ -83,16 +87,6 @@ def run_feature_circuits(run: Run) -> None:
     run.figure("feature_circuit", figures.circuit_figure(trace.edges, question=asked.name.replace("_", " ")))
     run.figure("feature_circuit_curves", figures.curves_figure(curves, question=asked.name.replace("_", " ")))
     run.figure("planted_circuit", figures.planted_figure(trials, detection))
-
-
-def traced_question(config: Any) -> Any:
-    """The question whose probe is the behaviour. Raises UsageError where there is none of the configured name."""
-    name = config.features.circuit_question or config.motif_questions[0].name
-    for question in config.motif_questions:
-        if question.name == name:
-            return question
-    names = ", ".join(question.name for question in config.motif_questions)
-    raise UsageError(f"features.circuit_question {name!r} is no motif question; there are {names}")
 
 
 def draw(run: Run, model: OpenModel, table: pd.DataFrame, split: str, count: int) -> Sequences:
@@ -150,9 +144,10 @@ def planted_trials(run: Run, setting: Setting, reference: Sequences, testing: Se
     tokens = planting_tokens(setting, reference.encodings)
     few = reference.encodings[:: max(1, len(reference.encodings) // PLANTED_REFERENCE)]
     pairs = choose_pairs(setting, tokens, few, PLANTED, run.rng("planted pairs"))
+    traced = testing.encodings[::PLANTED_STEP]
     trials = [(strength, pair) for strength in STRENGTHS for pair in pairs]
     rows = [
-        recover(setting, pair, strength, few, testing.encodings)
+        recover(setting, pair, strength, few, traced)
         for strength, pair in run.track(trials, description="planted circuits", unit="circuits")
     ]
     return pd.DataFrame(rows)

@@ -22,10 +22,11 @@ from torch import Tensor
 from mints.analysis.bootstrap import interval
 from mints.features.autoencoder import Frame
 from mints.features.circuit_edges import Resamples
-from mints.features.circuit_sites import ERROR, CleanRun, Site, clean_runs, content_mask, resume
+from mints.features.circuit_names import ERROR
+from mints.features.circuit_sites import CleanRun, Site, clean_runs, content_mask, resume
 from mints.features.feature_circuits import Sample, Setting
 
-RANDOM_CIRCUITS = 4
+RANDOM_CIRCUITS = 3
 """Random circuits of each size."""
 
 RANDOM_SIZES = (1, 4, 16, 64, 256)

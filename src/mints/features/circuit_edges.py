@@ -12,12 +12,9 @@ from numpy import ndarray
 
 from mints.analysis.bootstrap import interval
 from mints.analysis.multiplicity import benjamini_hochberg
-from mints.features.circuit_sites import ERROR
+from mints.features.circuit_names import ERROR, TO_BEHAVIOUR, TO_FEATURE
 from mints.features.contrast import Contrast
 from mints.features.latent_ablation import Ablations
-
-TO_BEHAVIOUR, TO_FEATURE = "feat->behavior", "feat->feat"
-"""Kinds of edges, in the words of the published graph schema."""
 
 
 class Edges(NamedTuple):

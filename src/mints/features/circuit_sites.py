@@ -19,9 +19,6 @@ from mints.models.encoder import Encoder
 from mints.models.sites import Intervention, site_names
 from mints.models.tokenizers import Encoding
 
-ERROR = -1
-"""Index that stands for a site's error node among its latents."""
-
 
 class Site(NamedTuple):
     """A place in the encoder with its dictionary."""

@@ -18,7 +18,8 @@ from scipy.stats import spearmanr
 
 from mints.analysis.patching import Readout
 from mints.features.circuit_edges import Edges, Resamples, behaviour_edges, feature_edges, judge
-from mints.features.circuit_sites import ERROR, Reference, Site
+from mints.features.circuit_names import ERROR
+from mints.features.circuit_sites import Reference, Site
 from mints.features.contrast import Contrast
 from mints.features.latent_ablation import Ablations, ablate_nodes
 from mints.features.latent_attribution import Attribution, attribute_behaviour, attribute_latents
@@ -46,7 +47,7 @@ class Setting(NamedTuple):
     sites: Sequence[Site]
     """In the order of the run."""
 
-    references: Mapping[str, Reference]
+    references: dict[str, Reference]
     readout: Readout
     compute: Compute
     tokens_per_batch: int | None = None

@@ -13,8 +13,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from mints.features.circuit_edges import TO_BEHAVIOUR, TO_FEATURE
-from mints.features.circuit_sites import ERROR
+from mints.features.circuit_names import ERROR, TO_BEHAVIOUR, TO_FEATURE
 
 BEHAVIOUR, FEATURE, ERROR_NODE = "behavior", "feature", "error"
 
@@ -49,6 +48,11 @@ class Graph(NamedTuple):
     sites: tuple[str, ...]
     nodes: tuple[Node, ...]
     edges: tuple[Edge, ...]
+
+
+def clear_edges(edges: pd.DataFrame) -> pd.DataFrame:
+    """Edges whose interval lies on one side of 0."""
+    return edges[(edges["low"] > 0) | (edges["high"] < 0)].reset_index(drop=True)
 
 
 def make_graph(edges: pd.DataFrame, sites: Sequence[str], behaviour: str) -> Graph:
@@ -92,17 +96,12 @@ def node_id(site: str, feature: int, sites: Sequence[str]) -> str:
     return f"{start}:{ERROR_NODE}" if feature == ERROR else f"{start}:F{feature}"
 
 
-def prune(graph: Graph, least: Mapping[str, float], significance: float = 1.0) -> Graph:
-    """Edges of at least this |weight| by kind and at most this q, as far as they lie on a way to the behaviour.
+def prune(graph: Graph, least: Mapping[str, float]) -> Graph:
+    """Edges of at least this |weight|, by kind, as far as they lie on a way to the behaviour.
 
-    Whatever more is asked for, nothing is added; no node is left without a way to the behaviour. Edges without q (those
-    of error nodes) are judged by their weight alone.
+    Whatever more is asked for, nothing is added; no node is left without a way to the behaviour.
     """
-    strong = [
-        edge
-        for edge in graph.edges
-        if abs(edge.weight) >= least.get(edge.kind, 0.0) and (edge.q is None or edge.q <= significance)
-    ]
+    strong = [edge for edge in graph.edges if abs(edge.weight) >= least.get(edge.kind, 0.0)]
     reached = {f"{BEHAVIOUR}:{graph.behaviour}"}
     while more := {edge.source for edge in strong if edge.target in reached} - reached:
         reached |= more

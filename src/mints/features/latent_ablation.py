@@ -16,8 +16,8 @@ from numpy import ndarray
 from torch import Tensor
 
 from mints.analysis.patching import Readout
+from mints.features.circuit_names import ERROR
 from mints.features.circuit_sites import (
-    ERROR,
     CleanRun,
     LatentReader,
     Reference,

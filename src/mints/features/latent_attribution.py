@@ -48,7 +48,7 @@ def attribute_behaviour(
     for clean in clean_runs(encoder, sites, encodings, readout, compute, tokens_per_batch):
         held, figure = _held_run(encoder, sites, clean, readout, compute)
         weight = torch.from_numpy(weights[clean.rows]).to(compute.device)
-        gradients = torch.autograd.grad((figure * weight).sum(), held)
+        gradients = torch.autograd.grad(figure, held, grad_outputs=weight)
         for site, gradient in zip(sites, gradients, strict=True):
             estimates[site.name] += _estimate(site, references[site.name], clean, gradient, compute)
     return {name: Attribution(values[:-1], float(values[-1])) for name, values in estimates.items()}

@@ -21,23 +21,24 @@ from mints.analysis.patching import ProbeLogit
 from mints.errors import UsageError
 from mints.features.circuit_sites import Site, clean_runs
 from mints.features.feature_circuits import Setting
+from mints.features.latent_attribution import attribute_latents
 from mints.models.encoder import Encoder
 from mints.models.tokenizers import Encoding
 
 RIDGE_PENALTY = 1e-3
 """Penalty of the directions that the neuron reads, in units of the mean square of a dimension of its input."""
 
-STEEPNESS = 4.0
-"""Gate of the neuron on a token where a fires as on average; on a token midway to the silent ones it is 0."""
+STEEPNESS = 6.0
+"""Gate of the neuron on a token where a fires as on average; midway to the silent ones it is 0."""
 
-FREQUENCY = (0.005, 0.05)
+FREQUENCY = (0.01, 0.1)
 """Share of tokens on which a and b fire, each."""
 
 LEAST_SELECTIVITY = 0.7
 """Least share of the neuron's activation on tokens where a fires: of one that fires elsewhere a is not the cause."""
 
-LARGEST_OVERLAP = 0.1
-"""Largest |cosine| of the two decoder rows, so that the model has no such edge of its own."""
+CHOICES = 4
+"""Downstream latents that are looked at for each pair that is wanted."""
 
 
 class PlantedPair(NamedTuple):
@@ -107,32 +108,39 @@ def planting_tokens(setting: Setting, encodings: Sequence[Encoding]) -> Planting
     return PlantingTokens(upstream, downstream, read, post, after, float(spread.mean()) if post_norm else 1.0)
 
 
-def choose_pairs(setting: Setting, tokens: PlantingTokens, count: int, rng: np.random.Generator) -> list[PlantedPair]:
-    """Pairs of latents of moderate firing frequency that neither fire together nor overlap, each latent used once.
+def choose_pairs(
+    setting: Setting,
+    tokens: PlantingTokens,
+    encodings: Sequence[Encoding],
+    count: int,
+    rng: np.random.Generator,
+) -> list[PlantedPair]:
+    """Random pairs of latents of moderate firing frequency, each used once, that the model itself does not join.
 
-    Only those whose upstream latent can be read by one neuron; fewer than `count` where there are not as many.
+    Its own edge from a to b is estimated to be weaker than that of the median latent. Only upstream latents that one
+    neuron can read; fewer than `count` pairs where there are not as many. encodings: training sequences on which edges
+    are estimated.
     """
     low, high = setting.sites[0], setting.sites[-1]
-    fires_up, fires_down = (part > 0 for part in (tokens.upstream, tokens.downstream))
-    up, down = (_moderate(fires) for fires in (fires_up, fires_down))
-    rows = [site.autoencoder.W_dec.detach().cpu() for site in (low, high)]
-    rows = [part / part.norm(dim=1, keepdim=True).clamp(min=1e-12) for part in rows]
-    overlap = (rows[0][up] @ rows[1][down].T).abs()
-    together = fires_up[:, up].float().T @ fires_down[:, down].float()
-    expected = fires_up[:, up].float().sum(0)[:, None] * fires_down[:, down].float().mean(0)
-    fit = ((overlap <= LARGEST_OVERLAP) & (together <= expected)).numpy()
+    up, down = (rng.permutation(_moderate(part > 0)) for part in (tokens.upstream, tokens.downstream))
+    down = down[: CHOICES * count]
+    own = np.abs(
+        attribute_latents(
+            setting.encoder, low, high, setting.references[low.name], down, encodings, setting.readout,
+            setting.compute, setting.tokens_per_batch,
+        )
+    )  # fmt: skip
+    apart = own < np.median(own, axis=1, keepdims=True)
     pairs: list[PlantedPair] = []
-    for a in rng.permutation(len(up)):
-        choices = np.flatnonzero(fit[a])
-        if len(pairs) == count:
-            break
-        if not len(choices):
+    for a in up:
+        choices = np.flatnonzero(apart[:, a])
+        if len(pairs) == count or not len(choices):
             continue
-        b = int(rng.choice(choices))
-        pair = make_pair(setting, tokens, int(up[a]), int(down[b]))
+        b = choices[0]
+        pair = make_pair(setting, tokens, int(a), int(down[b]))
         if pair.selectivity >= LEAST_SELECTIVITY:
             pairs.append(pair)
-            fit[:, b] = False
+            apart[b] = False
     return pairs
 
 

@@ -68,8 +68,8 @@ def recover(
 ) -> Recovery:
     """Plant a circuit, and trace the planted model as any other: screen all latents, ablate those that stand out.
 
-    reference: sequences on which means are taken. encodings: those on which the circuit is traced. The tracer is told
-    the behaviour and nothing else; b is the target whose sources are ranked.
+    reference: sequences on which means of the planted model are taken. encodings: those on which the circuit is traced.
+    The tracer is told the behaviour and nothing else; b is the target whose sources are ranked.
     """
     low, high = setting.sites[0], setting.sites[-1]
     readout = planted_readout(high, pair.downstream)
@@ -77,7 +77,8 @@ def recover(
         encoder=plant_circuit(setting.encoder, pair, strength), sites=[low, high], readout=readout
     )
     compute, budget = planted.compute, planted.tokens_per_batch
-    means = measure_references(planted.encoder, planted.sites, reference, readout, compute, budget)
+    # What lies below the planted neuron is as it was.
+    means = setting.references | measure_references(planted.encoder, [high], reference, readout, compute, budget)
     planted = planted._replace(references=means)
     sample = Sample(encodings, Contrast.of_all(len(encodings)))
     behaviour = {name: of.latents for name, of in attribution(planted, sample).items()}

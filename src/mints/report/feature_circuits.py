@@ -57,12 +57,12 @@ MEASURES = {
 def circuit_figure(edges: DataFrame, *, question: str = "") -> Figure:
     """Latents in columns by site, the behaviour on the right; colour is the sign, width the size, of its own kind.
 
-    edges: columns kind, source_site, source, target_site, target, weight, q. Drawn are significant edges between
-    latents that themselves act on the behaviour, each latent's own effect on it beside its name.
+    edges: columns kind, source_site, source, target_site, target, weight, low, high, q. Drawn are the latents with the
+    largest effects on the behaviour, each effect beside the latent's name, and the strongest edges between them. What
+    is not significant is pale; an edge of an error node, which has no q, is judged by its interval.
     """
     title = about(question, "feature circuit")
-    to_behaviour = edges[(edges["kind"] == "feat->behavior")]
-    to_behaviour = to_behaviour[(to_behaviour["q"] <= SIGNIFICANT) | (to_behaviour["source"] == ERROR)]
+    to_behaviour = edges[edges["kind"] == "feat->behavior"]
     if to_behaviour.empty:
         return nothing_measured(title)
     shown = (
@@ -71,6 +71,7 @@ def circuit_figure(edges: DataFrame, *, question: str = "") -> Figure:
         .head(SHOWN)
     )
     effect = {(row["source_site"], row["source"]): row["weight"] for row in _records(shown)}
+    sure = {(row["source_site"], row["source"]): _is_sure(row) for row in _records(shown)}
     sites = [site for site in dict.fromkeys(edges["source_site"]) if site in set(shown["source_site"])]
     between = _between(edges, effect)
     place = _places(sites, effect, between)
@@ -80,20 +81,20 @@ def circuit_figure(edges: DataFrame, *, question: str = "") -> Figure:
     end = (len(sites), 0.5)
     last = {node: weight for node, weight in effect.items() if node[0] == sites[-1]}
     for node, weight in last.items():
-        _draw_edge(axis, place[node], end, weight, max(map(abs, last.values())))
+        _draw_edge(axis, place[node], end, weight, max(map(abs, last.values())), sure[node])
     largest = max(map(abs, between.values()), default=1.0)
     for (source, target), weight in between.items():
-        _draw_edge(axis, place[source], place[target], weight, largest)
+        _draw_edge(axis, place[source], place[target], weight, largest, True)
     for node, weight in effect.items():
-        _draw_node(axis, place[node], "error" if node[1] == ERROR else f"F{node[1]}", weight)
+        _draw_node(axis, place[node], "error" if node[1] == ERROR else f"F{node[1]}", weight, sure[node])
     axis.text(*end, "  behaviour", color=INK, weight="bold", va="center")
     axis.plot(*end, "s", color=INK, markersize=9)
     for column, site in enumerate(sites):
         axis.text(column, 1.06, site, color=QUIET, size=SMALL, ha="center")
     axis.set(xlim=(-0.45, len(sites) + 0.55), ylim=(-0.06, 1.1))
     axis.set_axis_off()
-    sides = ("raises the target", BLUE), ("lowers it", VERMILLION)
-    legend_below(grid.figure, [line_mark(label, colour, "-") for label, colour in sides], columns=2)
+    sides = ("raises its target", BLUE), ("lowers it", VERMILLION), ("effect on the behaviour not significant", FAINT)
+    legend_below(grid.figure, [line_mark(label, colour, "-") for label, colour in sides], columns=3)
     return grid.figure
 
 
@@ -107,8 +108,9 @@ Latent = tuple[str, int]
 
 
 def _between(edges: DataFrame, effect: Mapping[Latent, float]) -> dict[tuple[Latent, Latent], float]:
-    """The strongest significant edges between the latents that are shown."""
-    chosen = edges[(edges["kind"] == "feat->feat") & (edges["q"] <= SIGNIFICANT)]
+    """The strongest significant edges between the nodes that are shown."""
+    of_latents = edges[edges["kind"] == "feat->feat"]
+    chosen = of_latents[[_is_sure(row) for row in _records(of_latents)]]
     chosen = chosen.reindex(chosen["weight"].abs().sort_values(ascending=False, kind="stable").index)
     pairs = {
         ((row["source_site"], row["source"]), (row["target_site"], row["target"])): row["weight"]
@@ -139,18 +141,26 @@ def _places(
     return place
 
 
-def _draw_edge(axis: Axes, start: Place, end: Place, weight: float, largest: float) -> None:
+def _is_sure(row: Mapping[str, Any]) -> bool:
+    """Significant; an error node's edge, to which nothing is matched, by its interval."""
+    return bool(row["q"] <= SIGNIFICANT) or (row["source"] == ERROR and (row["low"] > 0 or row["high"] < 0))
+
+
+def _draw_edge(axis: Axes, start: Place, end: Place, weight: float, largest: float, sure: bool) -> None:
     t = np.linspace(0, 1, 40)
     bend = 3 * t**2 - 2 * t**3
     x, y = start[0] + (end[0] - start[0]) * t, start[1] + (end[1] - start[1]) * bend
     colour = BLUE if weight > 0 else VERMILLION
-    axis.plot(x, y, color=colour, linewidth=max(0.4, WIDEST * abs(weight) / largest), alpha=0.55, zorder=1)
+    axis.plot(
+        x, y, color=colour, linewidth=max(0.4, WIDEST * abs(weight) / largest), alpha=0.6 if sure else 0.15, zorder=1
+    )
 
 
-def _draw_node(axis: Axes, place: Place, name: str, weight: float) -> None:
-    colour = BLUE if weight > 0 else VERMILLION
-    box = {"boxstyle": "round,pad=0.25", "facecolor": "white", "edgecolor": colour, "linewidth": 1.0}
-    axis.text(*place, f"{name}  {weight:+.3f}", size=7.5, color=INK, ha="center", va="center", bbox=box, zorder=3)
+def _draw_node(axis: Axes, place: Place, name: str, weight: float, sure: bool) -> None:
+    colour = (BLUE if weight > 0 else VERMILLION) if sure else FAINT
+    box = {"boxstyle": "round,pad=0.25", "facecolor": "white", "edgecolor": colour, "linewidth": 1.2}
+    ink = INK if sure else QUIET
+    axis.text(*place, f"{name}  {weight:+.3f}", size=7.5, color=ink, ha="center", va="center", bbox=box, zorder=3)
 
 
 @styled

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,7 @@ from mints.features.circuit_edges import Resamples
 from mints.features.circuit_sites import Site, in_order, measure_references
 from mints.features.contrast import Contrast
 from mints.features.feature_circuits import Sample, Setting, confirm, screen
-from mints.features.feature_graph import Graph, make_graph, prune, to_circuit_tracer, to_viewer
+from mints.features.feature_graph import Graph, clear_edges, make_graph, prune, to_circuit_tracer, to_viewer
 from mints.features.planted_circuit import choose_pairs, planting_layer, planting_tokens
 from mints.features.planted_recovery import recover, recovery_table
 from mints.models.tokenizers import Encoding
@@ -24,21 +24,22 @@ from mints.pipeline.run import Run
 from mints.report import feature_circuits as figures
 from mints.studies.genomic.dictionaries import open_autoencoder
 from mints.studies.genomic.models import OpenModel, open_model
+from mints.studies.genomic.questions import feature_question
 
 REFERENCE_SEQUENCES = 256
 """Training sequences on which means are taken and planted neurons are fitted."""
 
 PLANTED_REFERENCE = 64
-"""Of these, so many on which the means of a planted model are taken."""
+"""Of these, so many on which pairs are chosen and the means of a planted model are taken."""
+
+PLANTED_STEP = 2
+"""Planted circuits are traced on every second test sequence."""
 
 STRENGTHS = (0.0, 0.25, 0.5, 1.0, 2.0)
 """Strengths of planted circuits."""
 
 PLANTED = 6
 """Circuits that are planted at each strength."""
-
-SIGNIFICANT = 0.05
-"""Largest q of an edge of the graph."""
 
 
 class Sequences(NamedTuple):
@@ -56,7 +57,7 @@ class Sequences(NamedTuple):
 def run_feature_circuits(run: Run) -> None:
     """Trace a circuit on validation sequences, measure it on test sequences, and recover planted ones."""
     model = open_model(run)
-    asked = traced_question(run.config)
+    asked = feature_question(run.config)
     table = run.load(f"tasks/{asked.task}.parquet")
     reference, tracing, testing = (
         draw(run, model, table, split, count)
@@ -81,21 +82,11 @@ def run_feature_circuits(run: Run) -> None:
     detection = recovery_table(trials, run.config.probe_ci_level)
     run.save("tables/planted_circuit_detection.csv", detection)
     run.fact("rank correlation of estimated and exact edges", trace.agreement)
-    graph = make_graph(trace.edges, [site.name for site in setting.sites], asked.name)
-    save_graph(run, setting, prune(graph, {}, SIGNIFICANT))
+    graph = make_graph(clear_edges(trace.edges), [site.name for site in setting.sites], asked.name)
+    save_graph(run, setting, prune(graph, {}))
     run.figure("feature_circuit", figures.circuit_figure(trace.edges, question=asked.name.replace("_", " ")))
     run.figure("feature_circuit_curves", figures.curves_figure(curves, question=asked.name.replace("_", " ")))
     run.figure("planted_circuit", figures.planted_figure(trials, detection))
-
-
-def traced_question(config: Any) -> Any:
-    """The question whose probe is the behaviour. Raises UsageError where there is none of the configured name."""
-    name = config.features.circuit_question or config.motif_questions[0].name
-    for question in config.motif_questions:
-        if question.name == name:
-            return question
-    names = ", ".join(question.name for question in config.motif_questions)
-    raise UsageError(f"features.circuit_question {name!r} is no motif question; there are {names}")
 
 
 def draw(run: Run, model: OpenModel, table: pd.DataFrame, split: str, count: int) -> Sequences:
@@ -150,11 +141,13 @@ def planted_trials(run: Run, setting: Setting, reference: Sequences, testing: Se
     except UsageError as error:
         run.warn(f"no planted circuit: {error}")
         return pd.DataFrame(columns=[])
-    pairs = choose_pairs(setting, planting_tokens(setting, reference.encodings), PLANTED, run.rng("planted pairs"))
-    means = reference.encodings[:: max(1, len(reference.encodings) // PLANTED_REFERENCE)]
+    tokens = planting_tokens(setting, reference.encodings)
+    few = reference.encodings[:: max(1, len(reference.encodings) // PLANTED_REFERENCE)]
+    pairs = choose_pairs(setting, tokens, few, PLANTED, run.rng("planted pairs"))
+    traced = testing.encodings[::PLANTED_STEP]
     trials = [(strength, pair) for strength in STRENGTHS for pair in pairs]
     rows = [
-        recover(setting, pair, strength, means, testing.encodings)
+        recover(setting, pair, strength, few, traced)
         for strength, pair in run.track(trials, description="planted circuits", unit="circuits")
     ]
     return pd.DataFrame(rows)

@@ -86,14 +86,7 @@ def open_pipeline(config: Config, *, pretraining: bool = False, quiet: bool = Fa
         "feature_question": [feature_question(config).name] if config.motif_questions else [],
         "feature_task": [feature_question(config).task] if config.motif_questions else [],
         "site": config.features.sites if config.genome is not None else [],
-        "traced_task": traced_tasks(config),
         "tokenizer_file": TOKENIZER_FILES[config.pretraining.family],
     }
     steps = PRETRAINING if pretraining else ANALYSIS
     return Pipeline(steps, config, config.results, expand=expand, version=__version__, reporter=Reporter(quiet=quiet))
-
-
-def traced_tasks(config: Config) -> list[str]:
-    """Task of the question whose probe the feature circuit carries: the named one, or the first."""
-    name = config.features.circuit_question
-    return [question.task for question in config.motif_questions if name in ("", question.name)][:1]

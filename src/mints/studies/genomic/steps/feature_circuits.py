@@ -18,8 +18,8 @@ def is_wanted(config: Any) -> bool:
 @step(
     "feature_circuits",
     needs=[
-        "tasks/{traced_task}.parquet",
-        "probes/{traced_task}.npz",
+        "tasks/{feature_task}.parquet",
+        "probes/{feature_task}.npz",
         *dictionary_files(site_folder("{site}")),
     ],
     makes=[

@@ -51,10 +51,11 @@ class PairReadout(NamedTuple):
         clean, corrupted, content = (part.to(final.device).expand(shape) for part in self[1:])
         same = content & (clean == corrupted)
         both = [self.probe(encoder, middle, PairTokens(clean, content, where)) for where in (content, same)]
-        log_p = encoder.logits(final).float().log_softmax(-1)
-        of_clean, of_corrupted = (log_p.gather(-1, ids[..., None])[..., 0].double() for ids in (clean, corrupted))
-        changed = content & ~same
-        return torch.stack([*both, ((of_corrupted - of_clean) * changed).sum(1), (of_clean * same).sum(1)], dim=1)
+        logits = encoder.logits(final).float()
+        of_clean, of_corrupted = (logits.gather(-1, ids[..., None])[..., 0].double() for ids in (clean, corrupted))
+        substitution = (of_corrupted - of_clean) * (content & ~same)  # what makes probabilities of both cancels
+        others = (of_clean - logits.logsumexp(-1).double()) * same
+        return torch.stack([*both, substitution.sum(1), others.sum(1)], dim=1)
 
 
 class SiteRun(NamedTuple):

@@ -22,7 +22,8 @@ FEWEST_PAIRS = 5
 """Fewest pairs in which a latent has to change for its effect to be estimated."""
 
 MATCHED = 5
-"""Other latents of the same pair whose mean effect is a latent's null."""
+"""Other latents of the same pair whose median effect is a latent's null; a mean would carry one strong latent's effect
+into the nulls of all that resemble it."""
 
 
 class Dense(NamedTuple):
@@ -63,7 +64,7 @@ def gather(pairs: Sequence[PairEffects], frequencies: Float[ndarray, "d_sae"]) -
         for direction, (effects, along_random) in enumerate(sides):
             own[direction, row, at] = effects[asked]
             random[direction, row, at] = along_random[asked]
-            matched[direction, row, at] = effects[others].mean(1) if others.shape[1] else 0.0
+            matched[direction, row, at] = np.median(effects[others], axis=1) if others.shape[1] else 0.0
         estimated[row, at] = pair.estimated[asked]
         lengths[at] += pair.lengths[asked]
     return Dense(latents, counts[latents], lengths / counts[latents], own, matched, random, estimated)
@@ -94,7 +95,8 @@ def latent_table(
             }
             columns |= _means("change", own, judge) | _means("beyond_matched", own - matched, judge)
             columns |= _means("beyond_random", own - random, judge)
-            columns |= {"matched": matched.mean(0), "random": random.mean(0), "estimate": estimate.mean(0)}
+            for null, values in (("matched", matched), ("random", random), ("estimate", estimate)):
+                columns[null] = _means(null, values, judge)[null]
             table = pd.DataFrame(columns).drop(columns=["change_p", "beyond_random_p"])
             table = table.rename(columns={"beyond_matched_p": "p"})
             table["q"] = benjamini_hochberg(table["p"].to_numpy())
@@ -106,7 +108,8 @@ def latent_table(
 def _means(name: str, values: Float[ndarray, "pair cell"], judge: Judge) -> dict[str, ndarray]:
     """Mean over pairs with interval, and the p-value of a mean of zero."""
     whole = np.concatenate([np.ones((1, len(values))), judge.weights])
-    means = (whole @ values) / np.maximum(whole.sum(1), 1)[:, None]
+    with np.errstate(invalid="ignore"):
+        means = (whole @ values) / whole.sum(1)[:, None]  # undefined where there are no pairs
     low, high = _ends(means[1:], judge.level)
     return {name: means[0], f"{name}_low": low, f"{name}_high": high, f"{name}_p": bootstrap_p(means)}
 
@@ -130,7 +133,9 @@ def _effect(total: Float[ndarray, "pair"], judge: Judge) -> dict[str, float]:
 
 
 def _ends(values: Float[ndarray, "resample cell"], level: float) -> tuple[ndarray, ndarray]:
-    return interval(values, level) if values.size else (np.full(values.shape[1], np.nan),) * 2
+    if not np.isfinite(values).any():
+        return (np.full(values.shape[1], np.nan),) * 2
+    return interval(values, level)
 
 
 class Sets(NamedTuple):

@@ -34,7 +34,7 @@ from mints.report.style import (
 SHOWN = 12
 """Latents with the largest shares that are drawn."""
 
-READOUTS = {"probe": "probe logit", "substitution": "substitution score of the changed tokens"}
+READOUTS = {"probe": "probe logit", "substitution": "substitution score"}
 
 RANKINGS: Mapping[str, tuple[str, LineStyleType]] = {
     "integrated gradients": (BLUE, "-"),

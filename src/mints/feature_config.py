@@ -92,7 +92,8 @@ class Features(Section):
     """Sequences on which a feature circuit is traced, and as many others on which it is tested."""
 
     circuit_question: str = ""
-    """Motif question whose probe is the behaviour of the circuit and of the substitutions; default the first."""
+    """Motif question whose probe is the behaviour of the circuit and of the substitutions, and at whose sites latents
+    are steered; default the first."""
 
     steering_sites: PositiveInt = 48
     """Sites at which latents are steered."""

@@ -25,6 +25,7 @@ from mints.studies.genomic.steps.feature_circuits import feature_circuits
 from mints.studies.genomic.steps.ingest import ingest
 from mints.studies.genomic.steps.linear_probes import linear_probes
 from mints.studies.genomic.steps.masked_token_loss import masked_token_loss
+from mints.studies.genomic.steps.meta_sae import meta_sae
 from mints.studies.genomic.steps.motif_scoring import motif_scoring
 from mints.studies.genomic.steps.pretrain import pretrain
 from mints.studies.genomic.steps.probe_controls import probe_controls
@@ -32,6 +33,7 @@ from mints.studies.genomic.steps.qk_alignment import qk_alignment
 from mints.studies.genomic.steps.residual_cache import residual_cache
 from mints.studies.genomic.steps.simulate_genome import simulate_genome
 from mints.studies.genomic.steps.sparse_autoencoders import sparse_autoencoders
+from mints.studies.genomic.steps.steering import steering
 from mints.studies.genomic.steps.systematic_causal_intervention import systematic_causal_intervention
 
 ANALYSIS: tuple[Step, ...] = (
@@ -55,6 +57,8 @@ ANALYSIS: tuple[Step, ...] = (
     concept_scoring,
     feature_causality,
     feature_circuits,
+    steering,
+    meta_sae,
     cross_model_tokenization_comparison,
 )
 PRETRAINING: tuple[Step, ...] = (simulate_genome, pretrain)

@@ -1,8 +1,8 @@
-"""Where the trained autoencoders of a run lie."""
+"""Where the trained autoencoders of a run lie: names that declarations use, which is why torch waits for its use."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mints.features.file_names import CONFIGURATION, WEIGHTS
@@ -24,6 +24,13 @@ def dictionary_files(folder: str) -> list[str]:
 def site_folder(site: str, *, untrained: bool = False) -> str:
     """Folder of the autoencoder that later steps use: of the first k, the first expansion and the first seed."""
     return f"{FOLDER}/{site}/{UNTRAINED}" if untrained else f"{FOLDER}/{site}"
+
+
+def sweep_folders(k: Sequence[int], expansion: Sequence[int], seeds: int) -> dict[str, tuple[int, int, int]]:
+    """Folders, within a site's, of all other dictionaries: k, expansion, and what is added to the seed."""
+    every = [(one_k, one_expansion) for one_k in k for one_expansion in expansion]
+    swept = {f"k{one_k}_x{one_expansion}": (one_k, one_expansion, 0) for one_k, one_expansion in every[1:]}
+    return swept | {f"seed_{seed}": (k[0], expansion[0], seed) for seed in range(1, seeds)}
 
 
 def open_autoencoder(run: Run, site: str, *, untrained: bool = False) -> SparseAutoencoder:

@@ -25,7 +25,7 @@ from mints.features.motif_alignment import (
     random_directions,
 )
 from mints.features.pooling import sequence_maxima, sequence_means
-from mints.features.training import BatchTopKTrainer, Recipe
+from mints.features.training import Recipe, Trainer
 from mints.pipeline.run import Run
 from mints.report.feature_search import search_figure, top_latents_figure
 from mints.studies.genomic.dictionaries import open_autoencoder, save_autoencoder
@@ -150,8 +150,9 @@ def train(
     test_rows = torch.from_numpy(values[(scene.table["split"] == "test").to_numpy()])
     batch = min(BATCH, len(train_rows))
     steps = run.config.sae_epochs * (len(train_rows) // batch)
-    recipe = Recipe(K, D_SAE, steps, run.config.features.learning_rate, run.config.features.seed)
-    trainer = BatchTopKTrainer(recipe, train_rows)
+    features = run.config.features
+    recipe = Recipe("batch_topk", K, D_SAE, steps, batch, features.learning_rate, features.seed)
+    trainer = Trainer(recipe, train_rows)
     rng = run.rng(f"{stream} order")
     for _ in range(run.config.sae_epochs):
         order = torch.from_numpy(rng.permutation(len(train_rows)))

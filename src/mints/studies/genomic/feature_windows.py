@@ -81,6 +81,21 @@ def split_stretches(lengths: dict[str, int], validation: list[str], test: list[s
     return parts
 
 
+def training_corpus(run: Run) -> Tiles:
+    """Windows that autoencoders learn from: of `features.corpus`, or of the genome's training chromosomes.
+
+    The step reads `FEATURE_WINDOW_FIELDS` and features.corpus.
+    """
+    config = run.config
+    if config.features.corpus is not None:
+        corpus = Genome.open(here(config.features.corpus))
+        whole = [Stretch(name, 0, length) for name, length in corpus.lengths.items()]
+        return Tiles(corpus, whole, config.features.window)
+    genome = Genome.open(here(config.genome))
+    stretches = split_stretches(genome.lengths, config.validation_chromosomes, config.test_chromosomes)
+    return Tiles(genome, stretches["train"], config.features.window)
+
+
 class Tiles(Sequence[str]):
     """Sequences of all windows of some stretches, side by side, read as they are asked for.
 

@@ -9,6 +9,7 @@ from mints.errors import UsageError
 from mints.pipeline.progress import Reporter
 from mints.pipeline.runner import Pipeline
 from mints.pipeline.step import Step
+from mints.studies.genomic.dictionaries import sweep_folders
 from mints.studies.genomic.fields import TOKENIZER_FILES
 from mints.studies.genomic.questions import feature_question
 from mints.studies.genomic.steps.attention_enrichment import attention_enrichment
@@ -90,6 +91,7 @@ def open_pipeline(config: Config, *, pretraining: bool = False, quiet: bool = Fa
         "feature_question": [feature_question(config).name] if config.motif_questions else [],
         "feature_task": [feature_question(config).task] if config.motif_questions else [],
         "site": config.features.sites if config.genome is not None else [],
+        "dictionary": list(sweep_folders(config.features.k, config.features.expansion, config.features.seeds)),
         "tokenizer_file": TOKENIZER_FILES[config.pretraining.family],
     }
     steps = PRETRAINING if pretraining else ANALYSIS

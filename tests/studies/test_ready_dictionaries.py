@@ -1,9 +1,11 @@
 """Dictionaries that a user brings for a site."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import pandas as pd
 import published_layouts as published
 import pytest
 import torch
@@ -117,3 +119,28 @@ def test_a_step_that_opens_part_of_a_section_wants_the_files_of_that_part_alone(
         Path("/d/ae.pt"),
         Path("/d/queries.fa"),
     ]
+
+
+def test_a_dictionary_of_an_earlier_run_takes_the_place_of_a_trained_one(study, tmp_path):
+    kept = tmp_path / "kept"
+    shutil.copytree(study.results / "sparse_autoencoders" / SITE, kept)
+    configuration = tmp_path / "ready.toml"
+    entry = f'\n[[features.ready]]\nsite = "{SITE}"\nfile = "kept"\n'
+    configuration.write_text(study.configuration.read_text() + entry)
+    before = pd.read_csv(study.results / "tables" / "sparse_autoencoders.csv")
+    outcome = study._replace(configuration=configuration).run("--only-step", "sparse_autoencoders")
+    assert outcome.code == 0, outcome.err
+    after = pd.read_csv(study.results / "tables" / "sparse_autoencoders.csv")
+    ours, theirs = (
+        table[(table["site"] == SITE) & (table["encoder"] == "model") & (table["split"] == "test")].iloc[0]
+        for table in (before, after)
+    )
+    assert theirs["kind"] == "SAELens jumprelu"
+    assert theirs["expansion"] == 2
+    assert theirs["variance_explained"] == pytest.approx(ours["variance_explained"], abs=1e-5)
+    assert set(pd.read_csv(study.results / "tables" / "sparse_autoencoder_training.csv")["site"]) == {
+        SITE,
+        "blocks.2.hook_resid_post",
+    }
+    weights = "sae_weights.safetensors"
+    assert (study.results / "sparse_autoencoders" / SITE / weights).read_bytes() == (kept / weights).read_bytes()

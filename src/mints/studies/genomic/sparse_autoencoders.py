@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from mints.features.autoencoder import SparseAutoencoder
+from mints.features.formats import ReadDictionary
 from mints.features.training import CurvePoint
 from mints.models.encoder import randomly_initialised
 from mints.pipeline.run import Run
@@ -17,6 +18,7 @@ from mints.studies.genomic.dictionary_evaluation import Result, evaluate, open_h
 from mints.studies.genomic.dictionary_training import Dictionary, dictionaries, train_dictionaries, training_steps
 from mints.studies.genomic.feature_windows import Split
 from mints.studies.genomic.models import open_model
+from mints.studies.genomic.ready_dictionaries import ready_autoencoders
 
 COLUMNS = [
     "encoder",
@@ -50,19 +52,24 @@ def run_sparse_autoencoders(run: Run) -> None:
     finished: dict[Dictionary, SparseAutoencoder] = {}
     results: dict[Dictionary, dict[Split, Result]] = {}
     curves = []
+    ready = ready_autoencoders(run, model)
     for name, encoder in (("model", model.encoder), (UNTRAINED, untrained)):
-        trainers = train_dictionaries(run, model, encoder, dictionaries(run.config.features, name), name)
-        finished |= {dictionary: trainer.finished() for dictionary, trainer in trainers.items()}
+        wanted = dictionaries(run.config.features, name)
+        given = {each: ready[each.site].autoencoder for each in wanted if name == "model" and each.site in ready}
+        to_train = [dictionary for dictionary in wanted if dictionary not in given]
+        trainers = train_dictionaries(run, model, encoder, to_train, name) if to_train else {}
         curves += [curve_table(dictionary, trainer.curve) for dictionary, trainer in trainers.items()]
-        for dictionary in trainers:
-            results[dictionary] = {}
+        here = given | {dictionary: trainer.finished() for dictionary, trainer in trainers.items()}
+        finished |= here
         for part in held_out:
-            found = evaluate(run, model, encoder, {name: finished[name] for name in trainers}, part)
-            for dictionary, result in found.items():
-                results[dictionary][part.split] = result
+            for dictionary, result in evaluate(run, model, encoder, here, part).items():
+                results.setdefault(dictionary, {})[part.split] = result
     for dictionary, autoencoder in finished.items():
-        save_autoencoder(run, dictionary.folder, autoencoder, metadata(run, dictionary, results[dictionary]))
-    table = result_table(run, results)
+        is_given = dictionary.encoder == "model" and dictionary.site in ready
+        origin = ready[dictionary.site].metadata if is_given else training_facts(run, dictionary)
+        facts = metadata(run, dictionary, results[dictionary])
+        save_autoencoder(run, dictionary.folder, autoencoder, origin | facts)
+    table = result_table(run, results, ready)
     curve = pd.concat(curves, ignore_index=True)
     run.save("tables/sparse_autoencoders.csv", table)
     run.save("tables/sparse_autoencoder_training.csv", curve)
@@ -77,30 +84,43 @@ def curve_table(dictionary: Dictionary, curve: list[CurvePoint]) -> pd.DataFrame
     return pd.DataFrame([dictionary.facts() | point._asdict() for point in curve])
 
 
-def result_table(run: Run, results: Mapping[Dictionary, Mapping[Split, Result]]) -> pd.DataFrame:
+def result_table(
+    run: Run, results: Mapping[Dictionary, Mapping[Split, Result]], ready: Mapping[str, ReadDictionary]
+) -> pd.DataFrame:
     """One row per dictionary and held-out split."""
-    steps = training_steps(run.config.features)
-    common = {"kind": run.config.features.kind, "training_tokens": steps * run.config.features.batch}
+    features = run.config.features
+    trained = {"kind": features.kind, "training_tokens": training_steps(features) * features.batch}
     rows: list[dict[str, Any]] = []
     for dictionary, of_split in results.items():
+        origin = trained
+        if dictionary.encoder == "model" and dictionary.site in ready:
+            autoencoder, said, _ = ready[dictionary.site]
+            expansion = autoencoder.d_sae / autoencoder.d_in
+            origin = {"kind": said["format"], "k": said.get("k"), "expansion": expansion, "seed": None}
         for split, (found, losses) in of_split.items():
-            row = dictionary.facts() | common | {"split": split, "latents": len(found.frequency)}
+            row = dictionary.facts() | origin | {"split": split, "latents": len(found.frequency)}
             rows.append(row | found._asdict() | losses)
     return pd.DataFrame(rows).reindex(columns=COLUMNS)
 
 
 def metadata(run: Run, dictionary: Dictionary, result: Mapping[Split, Result]) -> dict[str, Any]:
-    """What the files say of where an autoencoder comes from."""
-    features = run.config.features
+    """What the files say of where an autoencoder belongs, and how many latents a token has there."""
     return {
         "model_name": run.config.model_name,
         "hook_name": dictionary.site,
         "encoder": dictionary.encoder,
+        "l0": result["validation"].reconstruction.l0,
+    }
+
+
+def training_facts(run: Run, dictionary: Dictionary) -> dict[str, Any]:
+    """What the files say of how an autoencoder was trained."""
+    features = run.config.features
+    return {
         "kind": features.kind,
         "k": dictionary.k,
         "expansion": dictionary.expansion,
         "seed": dictionary.seed,
         "training_tokens": training_steps(features) * features.batch,
         "window": features.window,
-        "l0": result["validation"].reconstruction.l0,
     }

@@ -31,6 +31,7 @@ from mints.studies.genomic.fields import FEATURE_WINDOW_FIELDS, MODEL_FIELDS, ha
         "features.expansion",
         "features.seeds",
         "features.corpus",
+        "features.ready",
         "features.training_tokens",
         "features.batch",
         "features.learning_rate",
@@ -38,7 +39,7 @@ from mints.studies.genomic.fields import FEATURE_WINDOW_FIELDS, MODEL_FIELDS, ha
         "probe_bootstrap_samples",
         "probe_ci_level",
     ],
-    opens=["model", "genome", "features.corpus"],
+    opens=["model", "genome", "features.corpus", "features.ready"],
     without_effect=["tokens_per_batch"],
     when=has_dictionaries,
 )

@@ -15,6 +15,8 @@ from mints.features.intervention import add_to_latents, change_latents, set_late
 from mints.features.restart import restart_at
 from mints.features.steering import Arm, Steered, steer
 from mints.features.steering_latents import (
+    LatentUse,
+    choose_latents,
     dose_gradient,
     latent_use,
     matched_latents,
@@ -257,6 +259,13 @@ def test_scale_and_frequency_follow_their_definitions():
         if latent < 5:
             assert use.scale[latent] == pytest.approx(np.quantile(values[values > 0], 0.99))
     assert np.isnan(use.scale[5])
+
+
+def test_latents_are_chosen_once_by_the_first_score_that_names_them_and_only_where_they_are_active():
+    use = LatentUse(np.array([1.0, np.nan, 2.0, 1.0, 1.0]), np.array([0.1, 0.0, 0.2, 0.1, 0.1]))
+    scores = {"reads": np.array([0.9, 1.0, 0.8, 0.1, 0.2]), "writes": np.array([5.0, 9.0, -1.0, 2.0, 1.0])}
+    assert choose_latents(scores, use, 2) == [(0, "reads"), (2, "reads"), (3, "writes"), (4, "writes")]
+    assert choose_latents(scores, use, 9) == [(0, "reads"), (2, "reads"), (4, "reads"), (3, "reads")]
 
 
 def test_matched_latents_fire_about_as_often_and_are_none_of_the_steered():

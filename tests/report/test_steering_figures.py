@@ -48,7 +48,7 @@ def curve_table(sites=2):
 
 
 def probe_table(sites=2, concepts=6):
-    names = [*PROBES, "single latent, its decoder row"]
+    names = [*PROBES, "meta-latent, on z-scored activations"]
     rows = [
         {"site": f"blocks.{site}.mlp.hook_post", "concept": f"truth/five_prime_UTR_{concept}", "probe": name}
         | {"f1": 0.1 * place, "f1_low": 0.1 * place - 0.02, "f1_high": 0.1 * place + 0.03}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -87,6 +88,16 @@ def dose_gradient(
             total += part
     slopes: Float[ndarray, "latent"] = total.numpy() / len(sites.hidden) * scale
     return slopes
+
+
+def choose_latents(scores: Mapping[str, Float[ndarray, "latent"]], use: LatentUse, each: int) -> list[tuple[int, str]]:
+    """The `each` best latents by every score, and the score's name; none twice, none that is never active."""
+    chosen: dict[int, str] = {}
+    for name, score in scores.items():
+        order = np.argsort(-np.where(np.isfinite(use.scale), score, -np.inf), kind="stable")
+        free = [int(latent) for latent in order if np.isfinite(use.scale[latent]) and int(latent) not in chosen]
+        chosen |= dict.fromkeys(free[:each], name)
+    return [*chosen.items()]
 
 
 def matched_latents(

@@ -10,6 +10,7 @@ from pandas import DataFrame
 from mints.report.style import (
     BLUE,
     GREEN,
+    INK,
     ORANGE,
     PURPLE,
     QUIET,
@@ -34,6 +35,7 @@ PROBES = {
     "meta-latent, fixed direction": (BLUE, "o"),
     "mean of the meta-latent's children": (PURPLE, "v"),
     "single latent, its activation": (ORANGE, "^"),
+    "single latent, its decoder row": (INK, "<"),
     "difference of means": (GREEN, "P"),
     "logistic probe, trained": (VERMILLION, "D"),
     "best of as many random directions": (QUIET, "s"),
@@ -55,7 +57,7 @@ def meta_sae_figure(curve: DataFrame, probe: DataFrame, *, level: float = 0.95) 
     sites = curve["site"].drop_duplicates().tolist()
     kinds = 1 if probe.empty else 2
     title = "Dictionaries of decoder rows, and their directions as probes"
-    grid = panel_grid(title, kinds * len(sites), 4.6, 3.1, columns=len(sites))
+    grid = panel_grid(title, kinds * len(sites), 4.6, 3.4, columns=len(sites))
     for site, axis in zip(sites, grid.panels, strict=False):
         heading(axis, "What is left of the rows", site)
         _draw_curve(axis, curve[curve["site"] == site])

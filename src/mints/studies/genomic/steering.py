@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,7 @@ from mints.features.exact_thresholds import rank_metrics, rank_sparse
 from mints.features.steering import Steering, steer
 from mints.features.steering_latents import (
     LatentUse,
+    choose_latents,
     dose_gradient,
     latent_use,
     matched_latents,
@@ -29,6 +30,7 @@ from mints.pipeline.run import Run
 from mints.report.steering import steering_figure
 from mints.studies.genomic.dictionaries import open_autoencoder
 from mints.studies.genomic.models import OpenModel, open_model
+from mints.studies.genomic.questions import feature_question
 
 CHOSEN = 2
 """Latents that are chosen by each rule."""
@@ -98,11 +100,10 @@ def save(
 
 
 def open_sites(run: Run) -> Question:
-    """The best site of every positive sequence of the question that the circuits ask about, or of the first."""
-    wanted = run.config.features.circuit_question
-    questions = {asked.name: asked for asked in run.config.motif_questions}
-    name = wanted if wanted in questions else next(iter(questions))
-    table = run.load(f"tasks/{questions[name].task}.parquet")
+    """The best site of every positive sequence of the question that the feature steps ask."""
+    asked = feature_question(run.config)
+    name = asked.name
+    table = run.load(f"tasks/{asked.task}.parquet")
     found = run.load(f"motif_scoring/{name}_sites.csv")
     place = pd.Series(np.arange(len(table)), index=table["name"])
     place = place[~place.index.duplicated()]
@@ -139,7 +140,7 @@ def steer_site(
     """Chosen latents, dose–response and summary of one dictionary."""
     autoencoder = open_autoencoder(run, site).to(model.compute.device).requires_grad_(False)
     use = measure_use(run, model, autoencoder, question, site)
-    chosen = choose_latents(run, model, autoencoder, question, site, validation, use)
+    chosen = latents_to_steer(run, model, autoencoder, question, site, validation, use)
     doses = sorted(set(run.config.features.steering_doses))
     clusters = question.table["cluster"].to_numpy()[test.given]
     weights = cluster_weights(clusters, run.config.probe_bootstrap_samples, run.rng("resamples"))
@@ -184,7 +185,7 @@ def measure_use(run: Run, model: OpenModel, autoencoder: SparseAutoencoder, ques
     return latent_use(latent_matrix(model.encoder, autoencoder, encodings, tokens, site, model.compute, budget))
 
 
-def choose_latents(
+def latents_to_steer(
     run: Run,
     model: OpenModel,
     autoencoder: SparseAutoencoder,
@@ -208,13 +209,7 @@ def choose_latents(
     latents = latent_matrix(model.encoder, autoencoder, encodings, tokens, site, model.compute, budget)
     auroc = rank_metrics(rank_sparse(latents), csr_array(positive[:, None])).auroc[:, 0]
     gradient = dose_gradient(model.encoder, autoencoder, site, validation, use.scale, model.compute, budget)
-    known = np.isfinite(use.scale)
-    chosen: list[dict[str, Any]] = []
-    for rule, score in ((READS, auroc), (WRITES, gradient)):
-        taken = [row["latent"] for row in chosen]
-        order = np.argsort(-np.where(known, score, -np.inf), kind="stable")
-        chosen += [{"latent": int(i), "chosen_by": rule} for i in order if known[i] and i not in taken][:CHOSEN]
-    table = pd.DataFrame(chosen)
+    table = pd.DataFrame(choose_latents({READS: auroc, WRITES: gradient}, use, CHOSEN), columns=["latent", "chosen_by"])
     index = table["latent"].to_numpy(dtype=int)
     return table.assign(
         auroc=auroc[index], gradient=gradient[index], scale=use.scale[index], frequency=use.frequency[index]

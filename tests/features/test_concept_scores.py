@@ -202,15 +202,10 @@ def test_the_summary_says_which_concepts_are_told_or_plainly_that_none_is():
     )
     first, second = summary_table(table).to_dict("records")
     assert first["statement"] == "told better than by every baseline (F1): x (0.70), w (0.30)"
-    assert [first[c] for c in ("concepts", "scored", "judged", "above_the_null", "above_every_baseline")] == [
-        4,
-        3,
-        2,
-        2,
-        2,
-    ]
+    counts = ("concepts", "scored", "judged", "above_the_null", "above_every_baseline")
+    assert [first[count] for count in counts] == [4, 3, 2, 2, 2]
     assert second["statement"] == "no latent tells a concept better than every baseline does"
-    assert [second[c] for c in ("judged", "above_the_null", "above_every_baseline")] == [2, 1, 0]
+    assert [second[count] for count in counts[2:]] == [2, 1, 0]
 
 
 def test_differences_are_paired_window_by_window():

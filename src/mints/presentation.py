@@ -141,6 +141,11 @@ HEADLINES = (
         ("criterion", "statement"),
     ),
     (
+        "tables/concept_summary.csv",
+        "Do latents stand for annotated concepts? (F1 per token on held-out windows)",
+        ("site", "concepts", "scored", "above_the_null", "above_every_baseline", "statement"),
+    ),
+    (
         "tables/cross_model_probes.csv",
         "Which model tells more, on the same sequences? (test AUROC; difference to the k-mer floor of validation)",
         (

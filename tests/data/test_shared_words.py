@@ -56,6 +56,8 @@ def test_copies_mutated_copies_and_the_other_strand_are_near_and_unrelated_windo
     candidates = [known[0], reverse_complement(known[1]), once, every_20, halves, random_sequence(rng), "N" * 300]
     assert near_copies(known, candidates).tolist() == [True, True, True, False, True, False, False]
     assert near_copies([], candidates).tolist() == [False] * 7
+    assert near_copies(known, ["A" * 300, "T" * 300]).tolist() == [False, False]
+    assert near_copies(["A" * 300], ["A" * 300, "T" * 300]).tolist() == [True, True]
 
 
 def test_copies_of_copies_are_one_cluster(rng):

@@ -24,11 +24,13 @@ from mints.features.concept_tables import (
     ABOVE_NULL,
     NOT_FOUND,
     NOT_IN_TEST,
+    NOT_SCORED,
     Contender,
     baseline_table,
     is_supported,
     latent_table,
     null_table,
+    summary_table,
     support_table,
     verdicts,
 )
@@ -186,6 +188,24 @@ def test_a_verdict_needs_every_baseline_below_and_the_null_too():
         assert row["best_baseline"] == "weak"
         assert row["difference"] == pytest.approx(1 - 0.25)
     assert verdicts(scored(np.nan, np.nan), table).iloc[0]["verdict"] == NOT_IN_TEST
+
+
+def test_the_summary_says_which_concepts_are_told_or_plainly_that_none_is():
+    table = pd.DataFrame(
+        {
+            "site": ["a"] * 4 + ["b"] * 2,
+            "concept": ["w", "x", "y", "z", "w", "x"],
+            "scored": [True, True, True, False, True, True],
+            "f1": [0.3, 0.7, np.nan, np.nan, 0.2, 0.1],
+            "verdict": [ABOVE_ALL, ABOVE_ALL, NOT_IN_TEST, NOT_SCORED, ABOVE_NULL, NOT_FOUND],
+        }
+    )
+    first, second = summary_table(table).to_dict("records")
+    assert first["statement"] == "told better than by every baseline (F1): x (0.70), w (0.30)"
+    counts = ("concepts", "scored", "judged", "above_the_null", "above_every_baseline")
+    assert [first[count] for count in counts] == [4, 3, 2, 2, 2]
+    assert second["statement"] == "no latent tells a concept better than every baseline does"
+    assert [second[count] for count in counts[2:]] == [2, 1, 0]
 
 
 def test_differences_are_paired_window_by_window():

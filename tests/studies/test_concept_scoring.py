@@ -86,6 +86,15 @@ def test_every_baseline_is_beside_every_concept_and_the_best_is_validation_s(res
             assert row[f"f1_{other.baseline}"] == pytest.approx(other.f1, nan_ok=True)
 
 
+def test_the_summary_counts_the_verdicts(results, scores):
+    summary = pd.read_csv(results / "tables/concept_summary.csv").set_index("site")
+    for site, rows in scores.groupby("site"):
+        assert summary.loc[site, "concepts"] == len(rows)
+        assert summary.loc[site, "scored"] == rows["scored"].sum()
+        assert summary.loc[site, "above_every_baseline"] == (rows["verdict"] == "above every baseline").sum()
+        assert summary.loc[site, "above_the_null"] == rows["verdict"].str.startswith("above").sum()
+
+
 def test_calling_every_token_gives_the_f1_of_the_base_rate(scores):
     judged = scores[scores["f1"].notna()]
     expected = 2 * judged["base_rate"] / (1 + judged["base_rate"])

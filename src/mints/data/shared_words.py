@@ -47,7 +47,9 @@ def shared(first: Sequence[str], second: Sequence[str]) -> Float[ndarray, "first
 
 def near_copies(first: Sequence[str], second: Sequence[str]) -> Bool[ndarray, "second"]:
     """Which of the second sequences have more than `NEAR` of their words in the first ones, taken together."""
-    known = np.unique(np.concatenate([*map(words, first), np.zeros(1, dtype=np.uint64)]))
+    # The largest number is no word: it would be T's alone, of which A's are the smaller strand.
+    beyond = np.full(1, np.iinfo(np.uint64).max, dtype=np.uint64)
+    known = np.unique(np.concatenate([*map(words, first), beyond]))
     own = [words(sequence) for sequence in second]
     there = [known[np.searchsorted(known[:-1], each)] == each for each in own]
     return np.array([len(each) > 0 and each.mean() > NEAR for each in there], dtype=bool)

@@ -24,6 +24,7 @@ SIGNIFICANT = 0.05
 ABOVE_ALL = "above every baseline"
 ABOVE_NULL = "above the null, not above every baseline"
 NOT_FOUND = "not above the null"
+NONE_FOUND = "no latent tells a concept better than every baseline does"
 NOT_SCORED = f"not scored: fewer than {LEAST_REGIONS} regions, or than {LEAST_TOKENS} tokens with or without it"
 NOT_IN_TEST = "not judged: no token of it in the test windows"
 
@@ -134,6 +135,30 @@ def support_table(validation: ConceptLabels, test: ConceptLabels) -> pd.DataFram
             "scored": is_supported(validation),
         }
     )
+
+
+def summary_table(scores: pd.DataFrame) -> pd.DataFrame:
+    """One row per site: how many concepts there are, are scored, and come to each verdict; and what follows, in words.
+
+    scores: site, concept, scored, f1, verdict.
+    """
+    rows: list[dict[str, Any]] = []
+    for site, table in scores.groupby("site", sort=False):
+        judged = table[table["f1"].notna()].sort_values("f1", ascending=False, kind="stable")
+        above = judged[judged["verdict"] == ABOVE_ALL]
+        told = [f"{concept} ({f1:.2f})" for concept, f1 in zip(above["concept"], above["f1"], strict=True)]
+        rows.append(
+            {
+                "site": site,
+                "concepts": len(table),
+                "scored": int(table["scored"].sum()),
+                "judged": len(judged),
+                "above_the_null": int((judged["verdict"] != NOT_FOUND).sum()),
+                "above_every_baseline": len(above),
+                "statement": f"told better than by every baseline (F1): {', '.join(told)}" if told else NONE_FOUND,
+            }
+        )
+    return pd.DataFrame(rows)
 
 
 def pair_arrays(pairs: PairScores, names: Sequence[str], regions: Int[ndarray, "concept"]) -> dict[str, ndarray]:

@@ -33,6 +33,7 @@ from mints.features.concept_tables import (
     latent_table,
     null_table,
     pair_arrays,
+    summary_table,
     support_table,
     verdicts,
 )
@@ -80,6 +81,7 @@ def run_concept_scoring(run: Run) -> None:
         baselines.append(named(others, site))
     result = pd.concat(scores, ignore_index=True)
     run.save("tables/concept_scores.csv", result)
+    run.save("tables/concept_summary.csv", summary_table(result))
     run.save("tables/concept_baselines.csv", pd.concat(baselines, ignore_index=True))
     run.figure("concept_scores", concept_figure(result, level=run.config.probe_ci_level))
 

@@ -18,6 +18,7 @@ from mints.studies.genomic.fields import FEATURE_WINDOW_FIELDS, MODEL_FIELDS, ha
     makes=[
         "concepts/{site}_pairs.npz",
         "tables/concept_scores.csv",
+        "tables/concept_summary.csv",
         "tables/concept_baselines.csv",
         "figures/concept_scores.png",
     ],

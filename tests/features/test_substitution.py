@@ -1,6 +1,7 @@
 """Substitution scores: which substitutions are the exchange of one token, and both marginals by hand."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -13,9 +14,9 @@ from scipy.stats import spearmanr
 from mints.analysis.bootstrap import cluster_weights
 from mints.features.substitution import (
     Substitutions,
-    all_substitutions,
     masked_marginals,
     mutant,
+    site_substitutions,
     token_changes,
     wild_type_marginals,
 )
@@ -32,15 +33,37 @@ def pairs():
 
 
 def everything(tokenizer, sequences=SEQUENCES):
-    asked = all_substitutions(sequences, [np.arange(len(sequence)) for sequence in sequences])
+    rows = [
+        (index, position, base)
+        for index, sequence in enumerate(sequences)
+        for position, letter in enumerate(sequence)
+        for base in "ACGT"
+        if letter != "N" and base != letter
+    ]
+    index, position, bases = zip(*rows, strict=True)
+    asked = Substitutions(np.array(index), np.array(position), list(bases))
     return asked, token_changes(sequences, tokenizer.encode_many(sequences), asked, tokenizer)
 
 
-def test_the_three_other_bases_are_asked_for_and_none_where_an_n_stands():
-    asked = all_substitutions(["AN", "G"], [np.array([0, 1]), np.array([0])])
-    assert asked.sequence.tolist() == [0, 0, 0, 1, 1, 1]
-    assert asked.position.tolist() == [0] * 6
-    assert "".join(asked.base) == "CGTACT"
+def test_controls_stand_outside_all_sites_on_the_same_base_and_take_the_offset_of_their_place():
+    scorer = SimpleNamespace(columns=np.arange(12).reshape(3, 4) ** 2, units_per_bit=2)
+    sites = pd.DataFrame(
+        {"name": ["a"], "cluster": [7], "sequence": ["GACTTACGNA"], "start": [1], "end": [4], "strand": ["-"]}
+    )
+    found = pd.DataFrame({"name": ["a", "a", "b"], "start": [1, 4, 0], "end": [4, 5, 10]})
+    table = site_substitutions(sites, found, scorer, np.random.default_rng(0))
+    at_sites, controls = (table[table["kind"] == kind] for kind in ("site", "control"))
+    assert len(at_sites) == 9
+    first = at_sites[(at_sites["position"] == 1) & (at_sites["mutant"] == "C")].iloc[0]
+    assert (first["offset"], first["motif_wild_type"], first["motif_mutant"]) == (2, "T", "G")  # the other strand
+    assert first["bits_change"] == (10**2 - 11**2) / 2
+    assert set(controls["position"]) <= {0, 5, 6, 7, 9}
+    assert controls["position"].groupby(controls["wild_type"]).first().to_dict().keys() == {"A", "C"}  # no T is left
+    assert all("GACTTACGNA"[row.position] == row.wild_type for row in controls.itertuples())
+    assert set(controls.loc[controls["wild_type"] == "A", "offset"]) == {2}
+
+
+def test_a_mutant_differs_in_one_place():
     assert mutant("ACG", 1, "T") == "ATG"
 
 

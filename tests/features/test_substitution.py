@@ -1,6 +1,7 @@
 """Substitution scores: which substitutions are the exchange of one token, and both marginals by hand."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -10,11 +11,12 @@ from architectures import POST, PRE, scattered
 from patching_pairs import FP32
 from scipy.stats import spearmanr
 
+from mints.analysis.bootstrap import cluster_weights
 from mints.features.substitution import (
     Substitutions,
-    all_substitutions,
     masked_marginals,
     mutant,
+    site_substitutions,
     token_changes,
     wild_type_marginals,
 )
@@ -31,22 +33,49 @@ def pairs():
 
 
 def everything(tokenizer, sequences=SEQUENCES):
-    asked = all_substitutions(sequences, [np.arange(len(sequence)) for sequence in sequences])
+    rows = [
+        (index, position, base)
+        for index, sequence in enumerate(sequences)
+        for position, letter in enumerate(sequence)
+        for base in "ACGT"
+        if letter != "N" and base != letter
+    ]
+    index, position, bases = zip(*rows, strict=True)
+    asked = Substitutions(np.array(index), np.array(position), list(bases))
     return asked, token_changes(sequences, tokenizer.encode_many(sequences), asked, tokenizer)
 
 
-def test_the_three_other_bases_are_asked_for_and_none_where_an_n_stands():
-    asked = all_substitutions(["AN", "G"], [np.array([0, 1]), np.array([0])])
-    assert asked.sequence.tolist() == [0, 0, 0, 1, 1, 1]
-    assert asked.position.tolist() == [0] * 6
-    assert "".join(asked.base) == "CGTACT"
+def test_controls_stand_outside_all_sites_on_the_same_base_and_take_the_offset_of_their_place():
+    scorer = SimpleNamespace(columns=np.arange(12).reshape(3, 4) ** 2, units_per_bit=2)
+    sites = pd.DataFrame(
+        {"name": ["a"], "cluster": [7], "sequence": ["GACTTACGNA"], "start": [1], "end": [4], "strand": ["-"]}
+    )
+    found = pd.DataFrame({"name": ["a", "a", "b"], "start": [1, 4, 0], "end": [4, 5, 10]})
+    table = site_substitutions(sites, found, scorer, np.random.default_rng(0))
+    at_sites, controls = (table[table["kind"] == kind] for kind in ("site", "control"))
+    assert len(at_sites) == 9
+    first = at_sites[(at_sites["position"] == 1) & (at_sites["mutant"] == "C")].iloc[0]
+    assert (first["offset"], first["motif_wild_type"], first["motif_mutant"]) == (2, "T", "G")  # the other strand
+    assert first["bits_change"] == (10**2 - 11**2) / 2
+    assert set(controls["position"]) <= {0, 5, 6, 7, 9}
+    assert controls["position"].groupby(controls["wild_type"]).first().to_dict().keys() == {"A", "C"}  # no T is left
+    assert all("GACTTACGNA"[row.position] == row.wild_type for row in controls.itertuples())
+    assert set(controls.loc[controls["wild_type"] == "A", "offset"]) == {2}
+
+
+def test_a_mutant_differs_in_one_place():
     assert mutant("ACG", 1, "T") == "ATG"
 
 
 def test_every_kept_substitution_exchanges_one_token_and_every_other_is_counted(pairs):
     asked, changes = everything(pairs)
     assert len(changes.kept) + sum(changes.refused.values()) == len(asked.base) == 3 * 49
-    assert changes.refused["boundaries"] > 10
+    assert changes.refused == {
+        "unchanged": 0,
+        "boundaries": 147 - len(changes.kept),
+        "several_tokens": 0,
+        "unknown_letter": 0,
+    }
     assert 10 < len(changes.kept) < 140
     refused = set(range(len(asked.base))) - set(changes.kept.tolist())
     for index in range(len(asked.base)):
@@ -118,7 +147,7 @@ def table_of(difference, rng, sequences=30):
         for kind, shift in (("site", difference), ("control", 0.0)):
             for _ in range(6):
                 bits = rng.normal() if kind == "site" else np.nan
-                rows.append((sequence, sequence // 2, kind, bits, own + shift + 0.3 * rng.normal(), rng.normal()))
+                rows.append((sequence, sequence**2 // 60, kind, bits, own + shift + 0.3 * rng.normal(), rng.normal()))
     columns = ["sequence", "cluster", "kind", "bits_change", "moved", "noise"]
     table = pd.DataFrame(rows, columns=columns)
     table.loc[table["kind"] == "site", "moved"] += 0.2 * table["bits_change"]
@@ -135,6 +164,11 @@ def test_the_difference_between_sites_and_controls_is_that_of_sequence_means():
     moved, noise = summary.loc["moved"], summary.loc["noise"]
     assert moved["difference"] == pytest.approx(by_hand) == pytest.approx(moved["site"] - moved["control"])
     assert moved["difference_low"] < 0.8 < moved["difference_high"]
+    clusters = np.arange(30) ** 2 // 60
+    weights = cluster_weights(clusters, 500, np.random.default_rng(1))
+    paired = [means["site", sequence] - means["control", sequence] for sequence in range(30)]
+    resampled = [np.average(paired, weights=row) for row in weights]
+    assert moved["difference_low"] == pytest.approx(np.quantile(resampled, 0.025))
     assert moved["q"] < 1e-6
     assert noise["difference_low"] < 0 < noise["difference_high"]
     assert noise["p"] > 0.05

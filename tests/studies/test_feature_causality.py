@@ -7,14 +7,17 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from latent_pairs import random_autoencoder
+from patching_pairs import FP32
 
-from mints.config import shipped_checkpoint
+from mints.config import MotifQuestion, shipped_checkpoint
 from mints.errors import MintsError, UsageError
 from mints.models.checkpoint import load_model
+from mints.studies.genomic import feature_causality
 from mints.studies.genomic.feature_causality import probe_above
-from mints.studies.genomic.latent_pairs import halves
+from mints.studies.genomic.models import OpenModel
 from mints.studies.genomic.questions import feature_question
-from mints.studies.genomic.substitution_effects import asked_substitutions
+from mints.studies.genomic.traced_pairs import halves
 
 
 @pytest.fixture(scope="module")
@@ -65,24 +68,6 @@ def test_every_substitution_is_kept_or_counted_and_its_marginal_can_be_derived_a
         assert row.wild_type_marginal == pytest.approx(float(by_hand), abs=1e-3)
 
 
-def test_controls_stand_outside_all_sites_on_the_same_base_and_take_the_offset_of_their_place():
-    scorer = SimpleNamespace(columns=np.arange(12).reshape(3, 4) ** 2, units_per_bit=2)
-    sites = pd.DataFrame(
-        {"name": ["a"], "cluster": [7], "sequence": ["GACTTACGNA"], "start": [1], "end": [4], "strand": ["-"]}
-    )
-    found = pd.DataFrame({"name": ["a", "a", "b"], "start": [1, 4, 0], "end": [4, 5, 10]})
-    table = asked_substitutions(sites, found, scorer, np.random.default_rng(0))
-    at_sites, controls = (table[table["kind"] == kind] for kind in ("site", "control"))
-    assert len(at_sites) == 9
-    first = at_sites[(at_sites["position"] == 1) & (at_sites["mutant"] == "C")].iloc[0]
-    assert (first["offset"], first["motif_wild_type"], first["motif_mutant"]) == (2, "T", "G")  # the other strand
-    assert first["bits_change"] == (10**2 - 11**2) / 2
-    assert set(controls["position"]) <= {0, 5, 6, 7, 9}
-    assert controls["position"].groupby(controls["wild_type"]).first().to_dict().keys() == {"A", "C"}  # no T is left
-    assert all("GACTTACGNA"[row.position] == row.wild_type for row in controls.itertuples())
-    assert set(controls.loc[controls["wild_type"] == "A", "offset"]) == {2}
-
-
 def test_a_question_that_is_not_asked_and_a_probe_below_the_site_are_told():
     questions = [SimpleNamespace(name="ctcf"), SimpleNamespace(name="donors")]
     config = SimpleNamespace(motif_questions=questions, features=SimpleNamespace(circuit_question="donors"))
@@ -103,3 +88,85 @@ def test_a_question_that_is_not_asked_and_a_probe_below_the_site_are_told():
     assert "layer 3's is used" in said[0]
     with pytest.raises(MintsError, match=r"no probed layer lies above blocks.5.hook_resid_post"):
         probe_above(run, "ctcf", "blocks.5.hook_resid_post")
+
+
+class FakeRun:
+    """What the step asks of a run, from memory."""
+
+    def __init__(self, inputs, features):
+        self.inputs, self.saved, self.said, self.facts = inputs, {}, [], {}
+        questions = [MotifQuestion(name="ctcf", task="ctcf", motif="MA0139.1")]
+        self.config = SimpleNamespace(
+            features=features, motif_questions=questions, probe_bootstrap_samples=50, probe_ci_level=0.95
+        )
+
+    def load(self, name):
+        return self.inputs[name].copy()
+
+    def save(self, name, value):
+        self.saved[name] = value
+
+    def figure(self, name, figure):
+        self.saved[name] = figure
+
+    def warn(self, text):
+        self.said.append(text)
+
+    def fact(self, key, value):
+        self.facts[key] = value
+
+    def rng(self, label):
+        return np.random.default_rng(len(label))
+
+    def track(self, items, **_):
+        return items
+
+
+@pytest.fixture
+def small_run(monkeypatch):
+    """The step on the shipped model with a random dictionary and twenty positives that carry a CTCF site."""
+    model = load_model(str(shipped_checkpoint("mints:embedded_dnabert2")), "auto")
+    monkeypatch.setattr(feature_causality, "open_model", lambda run: OpenModel(model.encoder, model.tokenizer, FP32))
+    autoencoder = random_autoencoder(128, 256, k=8)
+    monkeypatch.setattr(feature_causality, "open_autoencoder", lambda run, site: autoencoder)
+    rng = np.random.default_rng(0)
+    names, sequences = [f"s{row}" for row in range(20)], []
+    for _ in names:
+        flanks = ["".join(rng.choice(list("ACGT"), 20)) for _ in range(2)]
+        sequences.append(flanks[0] + "TGGCCACCAGGGGGCGCTA" + flanks[1])
+    places = {"name": names, "cluster": range(20), "label": 1, "split": "test"}
+    corrupted = [sequence[:26] + "T" + sequence[27:] for sequence in sequences]
+    same = [
+        np.array_equal(model.tokenizer.encode(a).spans, model.tokenizer.encode(b).spans)
+        for a, b in zip(sequences, corrupted, strict=True)
+    ]
+    pairs = pd.DataFrame(places | {"clean": sequences, "corrupted": corrupted})[same]
+    inputs = {
+        "probes/ctcf.npz": {"chosen_layer": np.array(3), "layer_3_weights": np.ones(128), "layer_3_bias": np.array(0)},
+        "tasks/ctcf.parquet": pd.DataFrame(places | {"sequence": sequences}),
+        "motif_scoring/ctcf_sites.csv": pd.DataFrame(places | {"start": 20, "end": 39, "strand": "+", "bits": 20.0}),
+        "counterfactuals/ctcf_pairs.csv": pairs,
+    }
+    features = SimpleNamespace(sites=["blocks.2.hook_resid_post"], circuit_question="", substitution_sites=2)
+    return FakeRun(inputs, features), model
+
+
+def test_too_few_pairs_are_told_and_their_tables_are_empty_while_substitutions_are_scored(small_run):
+    run, _ = small_run
+    feature_causality.run_feature_causality(run)
+    assert "too few to trace latents with" in run.said[0]
+    assert run.saved["tables/latent_effects.csv"].empty
+    assert run.saved["tables/integrated_gradients.csv"].empty
+    assert len(run.saved["features/substitution_effects.csv"]) == run.facts["substitutions"]["kept"] > 10
+    assert run.facts["substitutions"]["sites"] == 2
+
+
+def test_a_checkpoint_without_a_head_gives_empty_tables_and_says_why(small_run):
+    run, model = small_run
+    model.encoder.head = None
+    feature_causality.run_feature_causality(run)
+    assert run.said == ["the checkpoint has no masked-language head: substitutions and latents were not measured"]
+    tables = {name: value for name, value in run.saved.items() if name.endswith(".csv")}
+    assert len(tables) == 6
+    assert all(table.empty or table["change"].isna().all() for table in tables.values())
+    assert {"figures/latent_effects", "figures/substitution_map"} == {f"figures/{n}" for n in run.saved if "." not in n}

@@ -20,8 +20,8 @@ from torch import Tensor
 from mints.features.above import Above, PairReadout, SiteRun
 from mints.features.autoencoder import SparseAutoencoder
 
-TOKENS_PER_BATCH = {"cpu": 2048, "cuda": 65_536, "mps": 16_384}
-"""Tokens that go through the layers above a site at once."""
+TOKENS_PER_BATCH = {"cpu": 2048, "cuda": 16_384, "mps": 8192}
+"""Tokens that go through the layers above a site at once, gradients and logits of every token included."""
 
 
 class Moves(NamedTuple):

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 from jaxtyping import Float, Int
 from numpy import ndarray
 
+from mints.data.motif_scores import MotifScorer
 from mints.models.activations import TOKENS_PER_BATCH
 from mints.models.batching import in_batches, pad, token_counts
 from mints.models.compute import Compute
 from mints.models.encoder import Encoder
 from mints.models.tokenizers import Encoding, Tokenizer
+
+COMPLEMENT = str.maketrans("ACGT", "TGCA")
 
 
 class Substitutions(NamedTuple):
@@ -50,17 +54,44 @@ class TokenChanges(NamedTuple):
     `several_tokens` (overlapping tokens change together), `unknown_letter` (a token that is not of known letters)."""
 
 
-def all_substitutions(sequences: Sequence[str], positions: Sequence[Int[ndarray, "position"]]) -> Substitutions:
-    """The three other bases at each of these positions of each sequence; none where an N stands."""
-    rows = [
-        (index, int(position), base)
-        for index, (sequence, places) in enumerate(zip(sequences, positions, strict=True))
-        for position in places
-        for base in "ACGT"
-        if sequence[position] in "ACGT" and sequence[position] != base
-    ]
-    sequence, position, bases = zip(*rows, strict=True) if rows else ((), (), ())
-    return Substitutions(np.array(sequence, dtype=np.int64), np.array(position, dtype=np.int64), list(bases))
+def site_substitutions(
+    sites: pd.DataFrame, found: pd.DataFrame, scorer: MotifScorer, rng: np.random.Generator
+) -> pd.DataFrame:
+    """Every other base at every place of the sites, and the same substitution at a place outside all sites.
+
+    A control stands where the sequence has the same base, and takes the offset of the place that it is matched to. A
+    place for which no such base is left has none.
+    """
+    rows: list[dict[str, Any]] = []
+    bits = scorer.columns / scorer.units_per_bit
+    for index, site in enumerate(sites.to_dict("records")):
+        sequence, start, end, forward = site["sequence"], site["start"], site["end"], site["strand"] == "+"
+        covered = np.zeros(len(sequence), dtype=bool)
+        for first, last in found.loc[found["name"] == site["name"], ["start", "end"]].to_numpy():
+            covered[first:last] = True
+        free = {base: rng.permutation(_places(sequence, base, ~covered)).tolist() for base in "ACGT"}
+        for position in range(start, end):
+            base = sequence[position]
+            if base not in free:
+                continue
+            offset = position - start if forward else end - 1 - position
+            control = free[base].pop() if free[base] else None
+            for other in "ACGT".replace(base, ""):
+                letters = base + other if forward else (base + other).translate(COMPLEMENT)
+                row = {"sequence": index, "name": site["name"], "cluster": site["cluster"], "offset": offset}
+                row |= {"strand": site["strand"], "wild_type": base, "mutant": other}
+                row |= {"motif_wild_type": letters[0], "motif_mutant": letters[1]}
+                before, after = (bits[offset, "ACGT".index(letter)] for letter in letters)
+                rows.append(row | {"kind": "site", "position": position, "bits_change": after - before})
+                if control is not None:
+                    rows.append(row | {"kind": "control", "position": control, "bits_change": np.nan})
+    columns = ["sequence", "name", "cluster", "kind", "offset", "strand", "position", "wild_type", "mutant"]
+    return pd.DataFrame(rows, columns=[*columns, "motif_wild_type", "motif_mutant", "bits_change"])
+
+
+def _places(sequence: str, base: str, allowed: ndarray) -> ndarray:
+    letters = np.frombuffer(sequence.encode("ascii"), dtype=np.uint8)
+    return np.flatnonzero((letters == ord(base)) & allowed)
 
 
 def mutant(sequence: str, position: int, base: str) -> str:

@@ -10,10 +10,11 @@ from mints.errors import MintsError
 from mints.features.above import Above
 from mints.pipeline.run import Run
 from mints.studies.genomic.dictionaries import open_autoencoder
-from mints.studies.genomic.latent_pairs import Traced, trace_pairs
+from mints.studies.genomic.latent_pairs import trace_pairs
 from mints.studies.genomic.models import open_model
 from mints.studies.genomic.questions import feature_question
 from mints.studies.genomic.substitution_effects import trace_substitutions
+from mints.studies.genomic.traced_pairs import Traced
 
 
 def run_feature_causality(run: Run) -> None:
@@ -23,8 +24,12 @@ def run_feature_causality(run: Run) -> None:
     autoencoder = open_autoencoder(run, site).to(model.compute.device).requires_grad_(False)
     above, probe = Above(model.encoder, site, model.compute), probe_above(run, asked.task, site)
     traced = Traced(model.tokenizer, autoencoder, above, probe)
-    trace_pairs(run, traced, asked.name)
-    trace_substitutions(run, traced, asked)
+    limit = run.config.features.substitution_sites
+    if model.encoder.head is None:
+        run.warn("the checkpoint has no masked-language head: substitutions and latents were not measured")
+        limit = 0
+    trace_pairs(run, traced, asked.name, limit)
+    trace_substitutions(run, traced, asked, limit)
 
 
 def probe_above(run: Run, task: str, site: str) -> ProbeLogit:

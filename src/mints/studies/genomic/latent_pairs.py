@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import product
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from numpy import ndarray
 from scipy.stats import spearmanr
-from torch import Tensor
 
-from mints.analysis.bootstrap import cluster_weights
-from mints.analysis.patching import ProbeLogit
 from mints.analysis.patching_tables import Judge
-from mints.features.above import READOUTS, Above, PairReadout, SiteRun
-from mints.features.autoencoder import SparseAutoencoder
+from mints.features.above import READOUTS, Above
 from mints.features.integrated_gradients import (
     NODES,
-    Attributions,
-    Nodes,
-    attribute,
     gauss_legendre,
-    gini,
-    left_riemann,
-    sparse_uniform,
-    top_share,
 )
 from mints.features.latent_effects import (
     PairEffects,
@@ -40,9 +29,17 @@ from mints.features.latent_effects import (
     patch_each,
 )
 from mints.features.latent_tables import DIRECTIONS, Sets, cumulative_sets, gather, latent_table, set_table
-from mints.models.tokenizers import Tokenizer
 from mints.pipeline.run import Run
 from mints.report.latents import latent_effects_figure
+from mints.studies.genomic.traced_pairs import (
+    PairRun,
+    Traced,
+    attribute_pair,
+    attribution_table,
+    halves,
+    judge_of,
+    opened,
+)
 
 FEWEST = 8
 """Fewest pairs, on either side of the split, for which shares of their effect mean anything."""
@@ -63,28 +60,6 @@ SANITY = (
     "largest distance from the clean run when latents and error are all patched",
     "largest distance between the layers above the site and a full pass",
 )
-
-
-class Traced(NamedTuple):
-    """What latents are traced with."""
-
-    tokenizer: Tokenizer
-    autoencoder: SparseAutoencoder
-    above: Above
-    probe: ProbeLogit
-
-
-class PairRun(NamedTuple):
-    """Both sides of one pair at the site, and what they are judged by."""
-
-    clean: SiteRun
-    corrupted: SiteRun
-    readout: PairReadout
-
-    def where(self, tokens: str) -> Bool[Tensor, "pos"]:
-        """The tokens that the edit changes, or all."""
-        changed = self.readout.clean[0] != self.readout.corrupted[0]
-        return changed if tokens == "changed tokens" else torch.ones_like(changed)
 
 
 class Ranking(NamedTuple):
@@ -116,11 +91,11 @@ class Patched(NamedTuple):
     sanity: dict[str, float]
 
 
-def trace_pairs(run: Run, traced: Traced, question: str) -> None:
-    """Single latents, sets and integrated gradients over the pairs of the question."""
+def trace_pairs(run: Run, traced: Traced, question: str, limit: int) -> None:
+    """Single latents, sets and integrated gradients over the pairs of the question, at most `limit` on either side."""
     pairs = run.load(f"counterfactuals/{question}_pairs.csv")
-    ranking, reported = halves(pairs, run.config.features.substitution_sites, run.rng("halves"))
-    if min(len(ranking), len(reported)) < FEWEST:
+    ranking, reported = halves(pairs, limit, run.rng("halves"))
+    if limit and min(len(ranking), len(reported)) < FEWEST:
         run.warn(f"question {question} has {len(pairs)} pairs, too few to trace latents with: at least {2 * FEWEST}")
         ranking, reported = pairs.iloc[:0], pairs.iloc[:0]
     rng, d_sae = run.rng("nulls"), traced.autoencoder.d_sae
@@ -143,31 +118,6 @@ def trace_pairs(run: Run, traced: Traced, question: str) -> None:
     run.fact("latents tested", len(effects.latents))
     run.fact("sanity", patched.sanity)
     run.fact("rank correlation of change times gradient and exact patching", agreement(singles))
-
-
-def halves(pairs: pd.DataFrame, limit: int, rng: np.random.Generator) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Pairs that rank the latents, and pairs of other clusters on which they are reported; at most `limit` each."""
-    clusters = rng.permutation(pairs["cluster"].unique())
-    ranks = pairs["cluster"].isin(clusters[: len(clusters) // 2])
-    return pairs[ranks].iloc[:limit], pairs[~ranks].iloc[:limit]
-
-
-def judge_of(run: Run, pairs: pd.DataFrame) -> Judge:
-    """Resamples of the pairs by cluster."""
-    resamples, rng = run.config.probe_bootstrap_samples, run.rng("resamples")
-    clusters = pairs["cluster"].to_numpy()
-    weights = cluster_weights(clusters, resamples, rng) if len(pairs) else np.zeros((resamples, 0), dtype=np.int64)
-    return Judge(weights, run.config.probe_ci_level)
-
-
-def opened(run: Run, traced: Traced, pairs: pd.DataFrame, purpose: str) -> Iterator[PairRun]:
-    """Every pair, run up to the site."""
-    sides = [traced.tokenizer.encode_many(pairs[side].tolist()) for side in ("clean", "corrupted")]
-    for clean, corrupted in run.track(list(zip(*sides, strict=True)), description=purpose, unit="pairs"):
-        ids = [torch.from_numpy(side.ids)[None].to(traced.above.compute.device) for side in (clean, corrupted)]
-        content = torch.from_numpy(~clean.special)[None].to(ids[0].device)
-        clean_run, corrupted_run = (traced.above.record(side) for side in ids)
-        yield PairRun(clean_run, corrupted_run, PairReadout(traced.probe, ids[0], ids[1], content))
 
 
 def rank_latents(run: Run, traced: Traced, pairs: pd.DataFrame, rng: np.random.Generator) -> Ranking:
@@ -275,57 +225,6 @@ def sanity(above: Above, pair: PairRun) -> dict[str, float]:
         whole = readout.of(above.encoder, output.cache[reads], output.residual)
     anew = (above.still(clean, readout, 1) - whole).cpu().numpy()
     return dict(zip(SANITY, (float(np.abs(part).max()) for part in (itself, other, anew)), strict=True))
-
-
-def attribute_pair(traced: Traced, pair: PairRun, nodes: Nodes, rng: np.random.Generator) -> Attributions:
-    """Integrated gradients from the corrupted to the clean run, over all tokens."""
-    changed = pair.where("changed tokens")[None]
-    return attribute(traced.above, traced.autoencoder, pair.corrupted, pair.clean.x, changed, pair.readout, nodes, rng)
-
-
-def attribution_table(run: Run, traced: Traced, pairs: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
-    """One row per pair and read-out: what latents and error are given, completeness, and concentration."""
-    tables = []
-    for (name, cluster), pair in zip(
-        pairs[["name", "cluster"]].itertuples(index=False),
-        opened(run, traced, pairs, "integrated gradients"),
-        strict=True,
-    ):
-        found, coarse = (
-            attribute_pair(traced, pair, nodes, rng) for nodes in (gauss_legendre(NODES), left_riemann(NODES))
-        )
-        latents = found.latents[:, 0]
-        columns = {
-            "readout": READOUTS,
-            "effect": found.effect[:, 0],
-            "latents": latents.sum(1),
-            "latents_at_changed_tokens": found.at_changed[:, 0].sum(1),
-            "error": found.error[:, 0],
-            "completeness_error": found.missing[:, 0],
-            "completeness_error_left_riemann": coarse.missing[:, 0],
-        }
-        table = pd.DataFrame(columns | concentration(latents, found.along_random[:, 0]))
-        table.insert(0, "cluster", cluster)
-        table.insert(0, "name", name)
-        tables.append(table)
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["name", "cluster", "readout"])
-
-
-def concentration(
-    latents: Float[ndarray, "readout latent"], along_random: Float[ndarray, "readout latent"]
-) -> dict[str, Float[ndarray, "readout"]]:
-    """Share of the 20 largest and Gini, beside what sparsity alone and a random gradient give."""
-    active = (latents != 0).sum(1)
-    uniform_share, uniform_gini = sparse_uniform(active, latents.shape[1])
-    return {
-        "active": active,
-        "top_20": top_share(latents),
-        "top_20_uniform": uniform_share,
-        "top_20_random_gradient": top_share(along_random),
-        "gini": gini(latents),
-        "gini_uniform": uniform_gini,
-        "gini_random_gradient": gini(along_random),
-    }
 
 
 def agreement(singles: pd.DataFrame) -> dict[str, float]:

@@ -11,7 +11,6 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from mints.analysis.multiplicity import benjamini_hochberg
-from mints.data.motif_scores import MotifScorer
 from mints.features.above import READOUTS, PairReadout
 from mints.features.integrated_gradients import attribute_changed, gauss_legendre
 from mints.features.latent_effects import TOKENS_PER_BATCH
@@ -19,6 +18,7 @@ from mints.features.substitution import (
     Substitutions,
     TokenChanges,
     masked_marginals,
+    site_substitutions,
     token_changes,
     wild_type_marginals,
 )
@@ -27,8 +27,9 @@ from mints.features.universality import important, universality
 from mints.models.tokenizers import Encoding
 from mints.pipeline.run import Run
 from mints.report.latents import substitution_map_figure
-from mints.studies.genomic.latent_pairs import ASKED, Traced
+from mints.studies.genomic.latent_pairs import ASKED
 from mints.studies.genomic.questions import open_question
+from mints.studies.genomic.traced_pairs import Traced
 
 MEASURES = ("wild_type_marginal", "masked_marginal", "other_tokens", "probe", "probe_elsewhere")
 
@@ -39,8 +40,6 @@ LEADING = 5
 """Latents of a case that count as important: few of them differ between two tokens at all."""
 
 PERMUTATIONS = 200
-
-COMPLEMENT = str.maketrans("ACGT", "TGCA")
 
 
 class Effects(NamedTuple):
@@ -53,16 +52,16 @@ class Effects(NamedTuple):
     """Integrated gradients of the latents at the changed token, from the mutant to the wild type."""
 
 
-def trace_substitutions(run: Run, traced: Traced, asked: Any) -> None:
-    """Score the substitutions, and ask of the latents that carry them whether they know more than the token."""
+def trace_substitutions(run: Run, traced: Traced, asked: Any, limit: int) -> None:
+    """Score substitutions at so many sites, and ask whether the latents behind them know more than the token."""
     table: pd.DataFrame = run.load(f"tasks/{asked.task}.parquet")
     question = open_question(asked, table)
     found = run.load(f"motif_scoring/{asked.name}_sites.csv")
     if question.anchor is not None:
         found["strand"] = "+"  # known to stand there, whichever strand scores higher
-    sites = chosen_sites(table, found, run.config.features.substitution_sites, run.rng("substitution sites"))
+    sites = chosen_sites(table, found, limit, run.rng("substitution sites"))
     sequences = sites["sequence"].tolist()
-    asked_for = asked_substitutions(sites, found, question.scorer, run.rng("control positions"))
+    asked_for = site_substitutions(sites, found, question.scorer, run.rng("control positions"))
     encodings = traced.tokenizer.encode_many(sequences)
     columns = Substitutions(
         asked_for["sequence"].to_numpy(), asked_for["position"].to_numpy(), asked_for["mutant"].tolist()
@@ -93,46 +92,6 @@ def chosen_sites(table: pd.DataFrame, found: pd.DataFrame, limit: int, rng: np.r
     rows = best[["name", "start", "end", "strand"]].merge(positives[["name", "cluster", "sequence"]], on="name")
     order = rng.permutation(len(rows))[:limit]
     return rows.iloc[np.sort(order)].reset_index(drop=True)
-
-
-def asked_substitutions(
-    sites: pd.DataFrame, found: pd.DataFrame, scorer: MotifScorer, rng: np.random.Generator
-) -> pd.DataFrame:
-    """Every other base at every place of the sites, and the same substitution at a place outside all sites.
-
-    A control stands where the sequence has the same base, and takes the offset of the place that it is matched to. A
-    place for which no such base is left has none.
-    """
-    rows: list[dict[str, Any]] = []
-    bits = scorer.columns / scorer.units_per_bit
-    for index, site in enumerate(sites.to_dict("records")):
-        sequence, start, end, forward = site["sequence"], site["start"], site["end"], site["strand"] == "+"
-        covered = np.zeros(len(sequence), dtype=bool)
-        for first, last in found.loc[found["name"] == site["name"], ["start", "end"]].to_numpy():
-            covered[first:last] = True
-        free = {base: rng.permutation(_places(sequence, base, ~covered)).tolist() for base in "ACGT"}
-        for position in range(start, end):
-            base = sequence[position]
-            if base not in free:
-                continue
-            offset = position - start if forward else end - 1 - position
-            control = free[base].pop() if free[base] else None
-            for other in "ACGT".replace(base, ""):
-                letters = base + other if forward else (base + other).translate(COMPLEMENT)
-                row = {"sequence": index, "name": site["name"], "cluster": site["cluster"], "offset": offset}
-                row |= {"strand": site["strand"], "wild_type": base, "mutant": other}
-                row |= {"motif_wild_type": letters[0], "motif_mutant": letters[1]}
-                before, after = (bits[offset, "ACGT".index(letter)] for letter in letters)
-                rows.append(row | {"kind": "site", "position": position, "bits_change": after - before})
-                if control is not None:
-                    rows.append(row | {"kind": "control", "position": control, "bits_change": np.nan})
-    columns = ["sequence", "name", "cluster", "kind", "offset", "strand", "position", "wild_type", "mutant"]
-    return pd.DataFrame(rows, columns=[*columns, "motif_wild_type", "motif_mutant", "bits_change"])
-
-
-def _places(sequence: str, base: str, allowed: ndarray) -> ndarray:
-    letters = np.frombuffer(sequence.encode("ascii"), dtype=np.uint8)
-    return np.flatnonzero((letters == ord(base)) & allowed)
 
 
 def run_mutants(run: Run, traced: Traced, encodings: list[Encoding], changes: TokenChanges) -> Effects:

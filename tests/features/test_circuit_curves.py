@@ -53,7 +53,7 @@ def test_a_circuit_run_is_the_run_with_every_other_node_set_by_hand(errors):
         content = torch.from_numpy(~encoding.special)
         handles, seen = [], {}
         for site in sites:
-            kept = nodes.loc[nodes["site"] == site.name, "latent"].to_numpy()
+            kept = nodes.loc[nodes["site"] == site.name, "latent"].to_numpy(copy=True)
 
             def only(module, inputs, output, site=site, kept=kept, content=content):
                 autoencoder, x = site.autoencoder, output[0].clone()

@@ -53,7 +53,7 @@ def toy(request):
     with torch.no_grad():
         encoder.embed.weight.mul_(30)  # tokens differ
     rng = np.random.default_rng(5)
-    training, testing = (random_encodings(count, rng, 40) for count in (100, 60))
+    training, testing = (random_encodings(count, rng, 40) for count in (60, 40))
     cache, ids = {site: [] for site in SITES}, []
     for encoding in training:
         ids.append(encoding.ids[~encoding.special])

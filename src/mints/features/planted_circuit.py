@@ -37,6 +37,9 @@ FREQUENCY = (0.01, 0.1)
 LEAST_SELECTIVITY = 0.7
 """Least share of the neuron's activation on tokens where a fires: of one that fires elsewhere a is not the cause."""
 
+MOST_OF_A_VECTOR = 0.75
+"""Largest share of a normalised vector that the neuron is made to fill; b is raised less where this binds."""
+
 CHOICES = 4
 """Downstream latents that are looked at for each pair that is wanted."""
 
@@ -172,8 +175,10 @@ def _raising(setting: Setting, tokens: PlantingTokens, b: int, fires: Tensor) ->
     size = site.autoencoder.frame(tokens.after[fires].to(site.autoencoder.W_enc.device)).size.mean().cpu()
     target = (usual - before) / (row @ weights["W_enc"][:, b]) * size * row
     if setting.encoder.architecture.norm_placement == "post":
-        scale = setting.encoder.block(planting_layer(setting.sites)).ln2.weight.detach().cpu()
-        target = tokens.spread * target / scale
+        target = target / setting.encoder.block(planting_layer(setting.sites)).ln2.weight.detach().cpu()
+        # What is added widens the vector that the norm then shrinks: σ'² = σ² + variance(σ' target).
+        widening = min(float(target.var(correction=0)), MOST_OF_A_VECTOR)
+        target = target * tokens.spread / (1 - widening) ** 0.5
     raising: Float[Tensor, "d_model"] = target
     return raising
 

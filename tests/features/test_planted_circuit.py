@@ -154,6 +154,7 @@ def test_detection_rates_carry_exact_intervals():
     assert table.loc[("edge a → b", 1.0), "low"] == pytest.approx(0.025**0.5)
     assert table.loc[("whole circuit", 1.0), "rate"] == 0.5
     assert table.loc[("whole circuit", 0.0), "high"] == pytest.approx(1 - 0.025**0.5)
+    assert len(recovery_table(trials.iloc[:0], 0.95)) == 0
 
 
 def test_a_circuit_is_planted_below_the_output_of_a_later_layer_alone():

@@ -18,7 +18,7 @@ from mints.features.contrast import Contrast
 from mints.features.feature_circuits import Sample, Setting, confirm, screen
 from mints.features.feature_graph import Graph, clear_edges, make_graph, prune, to_circuit_tracer, to_viewer
 from mints.features.planted_circuit import choose_pairs, planting_layer, planting_tokens
-from mints.features.planted_recovery import recover, recovery_table
+from mints.features.planted_recovery import Recovery, recover, recovery_table
 from mints.models.tokenizers import Encoding
 from mints.pipeline.run import Run
 from mints.report import feature_circuits as figures
@@ -140,17 +140,19 @@ def planted_trials(run: Run, setting: Setting, reference: Sequences, testing: Se
         planting_layer(setting.sites)
     except UsageError as error:
         run.warn(f"no planted circuit: {error}")
-        return pd.DataFrame(columns=[])
+        return pd.DataFrame(columns=list(Recovery._fields))
     tokens = planting_tokens(setting, reference.encodings)
     few = reference.encodings[:: max(1, len(reference.encodings) // PLANTED_REFERENCE)]
     pairs = choose_pairs(setting, tokens, few, PLANTED, run.rng("planted pairs"))
+    if len(pairs) < PLANTED:
+        run.warn(f"{len(pairs)} circuits could be planted, not {PLANTED}: too few latents that one neuron can read")
     traced = testing.encodings[::PLANTED_STEP]
     trials = [(strength, pair) for strength in STRENGTHS for pair in pairs]
     rows = [
         recover(setting, pair, strength, few, traced)
         for strength, pair in run.track(trials, description="planted circuits", unit="circuits")
     ]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=list(Recovery._fields))
 
 
 def save_graph(run: Run, setting: Setting, graph: Graph) -> None:

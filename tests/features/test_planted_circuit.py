@@ -16,6 +16,7 @@ from mints.features.circuit_sites import Site, measure_references
 from mints.features.feature_circuits import Setting
 from mints.features.planted_circuit import (
     choose_pairs,
+    driven_share,
     make_pair,
     plant_circuit,
     planted_readout,
@@ -131,6 +132,13 @@ def test_the_readout_is_the_mean_along_the_decoder_row_of_b(toy):
     row = setting.sites[1].autoencoder.W_dec[7]
     assert readout.layer == 1
     assert_close(readout.weights, row / row.norm())
+
+
+def test_a_neuron_is_driven_by_the_latent_that_it_reads_and_by_no_other(toy):
+    setting, training, _, tokens = toy
+    pair = make_pair(setting, tokens, 4, 9)
+    assert driven_share(setting, pair, training) > 0.8
+    assert abs(driven_share(setting, pair._replace(upstream=20), training)) < 0.2
 
 
 def test_ranks_count_those_that_are_stronger():

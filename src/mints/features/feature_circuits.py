@@ -33,7 +33,7 @@ CONFIRMED = 24
 AIMS, SOURCES = 8, 4
 """Of so many latents of a later site, so many upstream latents that are estimated to drive them join."""
 
-MATCHED = 4
+MATCHED = 3
 """Random latents that match each one that is ablated; those of a site together are its null."""
 
 NEAREST = 8

@@ -53,7 +53,7 @@ def test_a_circuit_run_is_the_run_with_every_other_node_set_by_hand(errors):
         content = torch.from_numpy(~encoding.special)
         handles, seen = [], {}
         for site in sites:
-            kept = nodes.loc[nodes["site"] == site.name, "latent"].to_numpy()
+            kept = nodes.loc[nodes["site"] == site.name, "latent"].to_numpy(copy=True)
 
             def only(module, inputs, output, site=site, kept=kept, content=content):
                 autoencoder, x = site.autoencoder, output[0].clone()
@@ -128,3 +128,14 @@ def test_random_circuits_match_sites_and_firing_frequency_and_share_no_node():
         assert drawn["site"].tolist() == nodes["site"].tolist()
         assert not set(map(tuple, drawn.to_numpy())) & set(map(tuple, nodes.to_numpy()))
         assert (np.abs(drawn["latent"] - nodes["latent"]) <= 11).all()
+
+
+def test_a_random_circuit_is_smaller_where_too_few_latents_fire():
+    scene = make_scene()
+    low, high = scene.setting.sites
+    frequency = torch.zeros(D_SAE)
+    frequency[[3, 4, 5]] = 0.1
+    references = {name: part._replace(frequency=frequency) for name, part in scene.setting.references.items()}
+    nodes = pd.DataFrame({"site": [low.name] * 5, "latent": [3, 4, 7, 8, 9]})
+    drawn = random_circuit(scene.setting._replace(references=references), nodes, np.random.default_rng(0))
+    assert sorted(drawn["latent"]) == [3, 4, 5]

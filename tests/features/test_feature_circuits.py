@@ -197,6 +197,23 @@ def test_matches_fire_as_often_and_as_strongly_and_are_never_the_chosen_ones():
         assert (np.abs(matched[near] - latent) <= 8).all()
 
 
+def test_dictionaries_that_never_fire_leave_the_error_nodes_alone():
+    scene = make_scene()
+    with torch.no_grad():
+        for site in scene.setting.sites:
+            site.autoencoder.threshold.fill_(1e9)
+    references = measure_references(
+        scene.setting.encoder, scene.setting.sites, scene.encodings, scene.setting.readout, FP32, 40
+    )
+    setting = scene.setting._replace(references=references)
+    resamples = Resamples(np.ones((2, len(scene.encodings))), 0.95)
+    candidates = screen(setting, scene.sample)
+    edges = confirm(setting, candidates, scene.sample, resamples, np.random.default_rng(0)).edges
+    assert edges["source"].tolist() == [ERROR, ERROR]
+    assert edges["q"].isna().all()
+    assert (edges["weight"].abs() > 0.01).all()
+
+
 def test_sites_that_make_no_circuit_are_refused():
     scene = make_scene()
     encoder, (low, high), _, readout, _, _ = scene.setting

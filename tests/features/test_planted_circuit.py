@@ -16,6 +16,7 @@ from mints.features.circuit_sites import Site, measure_references
 from mints.features.feature_circuits import Setting
 from mints.features.planted_circuit import (
     choose_pairs,
+    driven_share,
     make_pair,
     plant_circuit,
     planted_readout,
@@ -53,7 +54,7 @@ def toy(request):
     with torch.no_grad():
         encoder.embed.weight.mul_(30)  # tokens differ
     rng = np.random.default_rng(5)
-    training, testing = (random_encodings(count, rng, 40) for count in (100, 60))
+    training, testing = (random_encodings(count, rng, 40) for count in (60, 40))
     cache, ids = {site: [] for site in SITES}, []
     for encoding in training:
         ids.append(encoding.ids[~encoding.special])
@@ -133,6 +134,13 @@ def test_the_readout_is_the_mean_along_the_decoder_row_of_b(toy):
     assert_close(readout.weights, row / row.norm())
 
 
+def test_a_neuron_is_driven_by_the_latent_that_it_reads_and_by_no_other(toy):
+    setting, training, _, tokens = toy
+    pair = make_pair(setting, tokens, 4, 9)
+    assert driven_share(setting, pair, training) > 0.8
+    assert abs(driven_share(setting, pair._replace(upstream=20), training)) < 0.2
+
+
 def test_ranks_count_those_that_are_stronger():
     confirmed, exact = np.array([2, 5, 8]), np.array([0.5, -2.0, 1.0])
     estimates = np.array([9.0, 0.1, 0, 0, 0.2, 0, 3.0, 0, 0])
@@ -154,6 +162,7 @@ def test_detection_rates_carry_exact_intervals():
     assert table.loc[("edge a → b", 1.0), "low"] == pytest.approx(0.025**0.5)
     assert table.loc[("whole circuit", 1.0), "rate"] == 0.5
     assert table.loc[("whole circuit", 0.0), "high"] == pytest.approx(1 - 0.025**0.5)
+    assert len(recovery_table(trials.iloc[:0], 0.95)) == 0
 
 
 def test_a_circuit_is_planted_below_the_output_of_a_later_layer_alone():

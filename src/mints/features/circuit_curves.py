@@ -80,7 +80,7 @@ def run_circuits(setting: Setting, circuits: Sequence[Circuit], sample: Sample) 
         rows = torch.arange(len(clean.rows), device=compute.device)
         with compute.inference():
             # What the lowest site holds is the same for every circuit.
-            lowest = _nodes(first, clean.activations[first.name])
+            lowest = _nodes(first, clean.activations[first.name], error=True)
             for place, circuit in enumerate(circuits):
                 moved = _displacement(setting, first, lowest, circuit, clean)
                 later = {site.name: partial(_restrict, setting, site, circuit, clean) for site in sites[1:]}
@@ -94,12 +94,13 @@ class Nodes(NamedTuple):
 
     latents: Float[Tensor, "sequence pos d_sae"]
     frame: Frame
-    error: Float[Tensor, "sequence pos d_in"]
+    error: Float[Tensor, "sequence pos d_in"] | None
+    """None where nobody asked for it."""
 
 
-def _nodes(site: Site, x: Float[Tensor, "sequence pos d_in"]) -> Nodes:
+def _nodes(site: Site, x: Float[Tensor, "sequence pos d_in"], *, error: bool) -> Nodes:
     latents, frame = site.autoencoder.encode(x), site.autoencoder.frame(x)
-    return Nodes(latents, frame, x - site.autoencoder.decode(latents, frame))
+    return Nodes(latents, frame, x - site.autoencoder.decode(latents, frame) if error else None)
 
 
 def _displacement(
@@ -110,13 +111,14 @@ def _displacement(
     kept = torch.from_numpy(circuit.latents[site.name]).to(setting.compute.device)
     moved = site.autoencoder.moved_by((reference.mean - nodes.latents).masked_fill(kept, 0.0), nodes.frame)
     if not circuit.errors:
+        assert nodes.error is not None
         moved = moved + (reference.error - nodes.error)
     return moved * content_mask(clean)
 
 
 def _restrict(setting: Setting, site: Site, circuit: Circuit, clean: CleanRun, value: Tensor) -> Tensor:
     """The same as an intervention: the nodes are read off the run as it has become by then."""
-    nodes = _nodes(site, value.flatten(2).float())
+    nodes = _nodes(site, value.flatten(2).float(), error=not circuit.errors)
     return value + _displacement(setting, site, nodes, circuit, clean).view_as(value).to(value.dtype)
 
 
@@ -193,7 +195,8 @@ def _planned(setting: Setting, latents: pd.DataFrame, rng: np.random.Generator) 
 def random_circuit(setting: Setting, nodes: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     """As many latents of each site, none of them among `nodes`, each with about the firing frequency of its node.
 
-    Where all latents of a site that ever fire are taken, some of the nodes' own are drawn.
+    Where all latents of a site that ever fire are taken, some of the nodes' own are drawn, and fewer where even these
+    do not suffice.
     """
     parts = []
     for site in setting.sites:
@@ -206,6 +209,8 @@ def random_circuit(setting: Setting, nodes: pd.DataFrame, rng: np.random.Generat
             if not free.any():
                 free = frequency > 0
                 free[taken] = False
+            if not free.any():
+                break
             near = np.flatnonzero(free)
             near = near[np.argsort(np.abs(frequency[near] - frequency[latent]), kind="stable")[:NEAREST]]
             taken.append(int(rng.choice(near)))

@@ -33,7 +33,7 @@ CONFIRMED = 24
 AIMS, SOURCES = 8, 4
 """Of so many latents of a later site, so many upstream latents that are estimated to drive them join."""
 
-MATCHED = 4
+MATCHED = 3
 """Random latents that match each one that is ablated; those of a site together are its null."""
 
 NEAREST = 8
@@ -83,7 +83,9 @@ def screen(setting: Setting, sample: Sample) -> Candidates:
         aims = targets[downstream.name][:AIMS]
         for row in _edge_estimates(setting, upstream, downstream, aims, sample):
             nodes[upstream.name] |= set(_largest(row, SOURCES).tolist())
-    return Candidates(ranking, {name: np.array(sorted(latents)) for name, latents in nodes.items()}, targets)
+    return Candidates(
+        ranking, {name: np.array(sorted(latents), dtype=np.int64) for name, latents in nodes.items()}, targets
+    )
 
 
 def attribution(setting: Setting, sample: Sample) -> dict[str, Attribution]:
@@ -113,6 +115,8 @@ def matched_latents(
 
     Drawn from the nearest in log frequency and log mean activation, both in standard deviations over active latents.
     """
+    if not len(chosen):
+        return np.zeros(0, dtype=np.int64)
     frequency = reference.frequency.cpu().numpy().astype(float)
     active = np.flatnonzero(frequency > 0)
     place = np.log(np.stack([frequency[active], reference.active_mean.cpu().numpy()[active].astype(float)]))
@@ -155,7 +159,8 @@ def confirm(
         chosen = candidates.nodes[site.name]
         nodes = np.append(chosen, ERROR)
         matched = matched_latents(setting.references[site.name], chosen, MATCHED, rng)
-        later = {down: candidates.targets[down.name] for up, down in _pairs(setting.sites) if up is site}
+        watched = {down: candidates.targets[down.name] for up, down in _pairs(setting.sites) if up is site}
+        later = {down: targets for down, targets in watched.items() if len(targets)}
         own, null = (_ablate(setting, site, part, later, sample) for part in (nodes, matched))
         edges = behaviour_edges(site.name, nodes, own, null, sample.contrast, resamples)
         estimates = np.append(of_behaviour[site.name].latents[chosen], of_behaviour[site.name].error)

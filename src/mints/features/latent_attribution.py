@@ -47,7 +47,7 @@ def attribute_behaviour(
     estimates = {site.name: np.zeros(site.autoencoder.d_sae + 1) for site in sites}
     for clean in clean_runs(encoder, sites, encodings, readout, compute, tokens_per_batch):
         held, figure = _held_run(encoder, sites, clean, readout, compute)
-        weight = torch.from_numpy(weights[clean.rows]).to(compute.device)
+        weight = torch.from_numpy(weights[clean.rows]).to(figure)
         gradients = torch.autograd.grad(figure, held, grad_outputs=weight)
         for site, gradient in zip(sites, gradients, strict=True):
             estimates[site.name] += _estimate(site, references[site.name], clean, gradient, compute)

@@ -19,8 +19,10 @@ from torch import Tensor
 
 from mints.analysis.patching import ProbeLogit
 from mints.errors import UsageError
+from mints.features.autoencoder import SparseAutoencoder
 from mints.features.circuit_sites import Site, clean_runs
 from mints.features.feature_circuits import Setting
+from mints.features.latent_ablation import ablate_nodes
 from mints.features.latent_attribution import attribute_latents
 from mints.models.encoder import Encoder
 from mints.models.tokenizers import Encoding
@@ -31,11 +33,17 @@ RIDGE_PENALTY = 1e-3
 STEEPNESS = 6.0
 """Gate of the neuron on a token where a fires as on average; midway to the silent ones it is 0."""
 
-FREQUENCY = (0.01, 0.1)
-"""Share of tokens on which a and b fire, each."""
+UPSTREAM, DOWNSTREAM = (0.03, 0.2), (0.01, 0.1)
+"""Share of tokens on which a and b fire: what a rare latent does is lost in the mean that the behaviour is."""
 
 LEAST_SELECTIVITY = 0.7
 """Least share of the neuron's activation on tokens where a fires: of one that fires elsewhere a is not the cause."""
+
+LEAST_DRIVEN = 0.5
+"""Least share of the neuron's activation that goes when a is ablated: where others say the same, a is no cause."""
+
+MOST_OF_A_VECTOR = 0.75
+"""Largest share of a normalised vector that the neuron is made to fill; b is raised less where this binds."""
 
 CHOICES = 4
 """Downstream latents that are looked at for each pair that is wanted."""
@@ -118,11 +126,12 @@ def choose_pairs(
     """Random pairs of latents of moderate firing frequency, each used once, that the model itself does not join.
 
     Its own edge from a to b is estimated to be weaker than that of the median latent. Only upstream latents that one
-    neuron can read; fewer than `count` pairs where there are not as many. encodings: training sequences on which edges
-    are estimated.
+    neuron can read and that drive it; fewer than `count` pairs where there are not as many. encodings: training
+    sequences on which this is measured.
     """
     low, high = setting.sites[0], setting.sites[-1]
-    up, down = (rng.permutation(_moderate(part > 0)) for part in (tokens.upstream, tokens.downstream))
+    fires = (tokens.upstream > 0, UPSTREAM), (tokens.downstream > 0, DOWNSTREAM)
+    up, down = (rng.permutation(_moderate(*part)) for part in fires)
     down = down[: CHOICES * count]
     own = np.abs(
         attribute_latents(
@@ -138,10 +147,27 @@ def choose_pairs(
             continue
         b = choices[0]
         pair = make_pair(setting, tokens, int(a), int(down[b]))
-        if pair.selectivity >= LEAST_SELECTIVITY:
+        if pair.selectivity >= LEAST_SELECTIVITY and driven_share(setting, pair, encodings) >= LEAST_DRIVEN:
             pairs.append(pair)
             apart[b] = False
     return pairs
+
+
+def driven_share(setting: Setting, pair: PlantedPair, encodings: Sequence[Encoding]) -> float:
+    """Share of the neuron's positive activation that goes when the upstream latent is ablated."""
+    planted = plant_circuit(setting.encoder, pair, 0.0)
+    compute, budget, low = setting.compute, setting.tokens_per_batch, setting.sites[0]
+    reader = SparseAutoencoder(planted.architecture.d_mlp, 1, "relu").requires_grad_(False)
+    reader.W_enc[pair.neuron] = 1.0
+    neuron = Site(f"blocks.{pair.layer}.mlp.hook_post", reader.to(compute.device))
+    readout, nodes, only = setting.readout, np.array([pair.upstream]), np.array([0])
+    reference = setting.references[low.name]
+    done = ablate_nodes(planted, low, reference, nodes, {neuron: only}, encodings, readout, compute, budget)
+    total = 0.0
+    for clean in clean_runs(planted, [neuron], encodings, readout, compute, budget):
+        with compute.inference():
+            total += float(reader.encode(clean.activations[neuron.name][clean.batch.content]).sum())
+    return float(done.downstream[neuron.name].sum()) / max(total, 1e-12)
 
 
 def make_pair(setting: Setting, tokens: PlantingTokens, a: int, b: int) -> PlantedPair:
@@ -172,8 +198,10 @@ def _raising(setting: Setting, tokens: PlantingTokens, b: int, fires: Tensor) ->
     size = site.autoencoder.frame(tokens.after[fires].to(site.autoencoder.W_enc.device)).size.mean().cpu()
     target = (usual - before) / (row @ weights["W_enc"][:, b]) * size * row
     if setting.encoder.architecture.norm_placement == "post":
-        scale = setting.encoder.block(planting_layer(setting.sites)).ln2.weight.detach().cpu()
-        target = tokens.spread * target / scale
+        target = target / setting.encoder.block(planting_layer(setting.sites)).ln2.weight.detach().cpu()
+        # What is added widens the vector that the norm then shrinks: σ'² = σ² + variance(σ' target).
+        widening = min(float(target.var(correction=0)), MOST_OF_A_VECTOR)
+        target = target * tokens.spread / (1 - widening) ** 0.5
     raising: Float[Tensor, "d_model"] = target
     return raising
 
@@ -202,9 +230,9 @@ def planted_readout(site: Site, downstream: int) -> ProbeLogit:
     return ProbeLogit(site.layer, row / row.norm(), 0.0)
 
 
-def _moderate(fires: Tensor) -> Int[ndarray, "latent"]:
+def _moderate(fires: Tensor, share: tuple[float, float]) -> Int[ndarray, "latent"]:
     frequency = fires.float().mean(0).numpy()
-    return np.flatnonzero((frequency >= FREQUENCY[0]) & (frequency <= FREQUENCY[1]))
+    return np.flatnonzero((frequency >= share[0]) & (frequency <= share[1]))
 
 
 def _reading(

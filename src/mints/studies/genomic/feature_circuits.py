@@ -18,7 +18,7 @@ from mints.features.contrast import Contrast
 from mints.features.feature_circuits import Sample, Setting, confirm, screen
 from mints.features.feature_graph import Graph, clear_edges, make_graph, prune, to_circuit_tracer, to_viewer
 from mints.features.planted_circuit import choose_pairs, planting_layer, planting_tokens
-from mints.features.planted_recovery import recover, recovery_table
+from mints.features.planted_recovery import Recovery, recover, recovery_table
 from mints.models.tokenizers import Encoding
 from mints.pipeline.run import Run
 from mints.report import feature_circuits as figures
@@ -26,14 +26,11 @@ from mints.studies.genomic.dictionaries import open_autoencoder
 from mints.studies.genomic.models import OpenModel, open_model
 from mints.studies.genomic.questions import feature_question
 
-REFERENCE_SEQUENCES = 256
-"""Training sequences on which means are taken and planted neurons are fitted."""
+REFERENCES = 4
+"""Training sequences for each that is traced: means are taken and planted neurons fitted on them."""
 
-PLANTED_REFERENCE = 64
-"""Of these, so many on which pairs are chosen and the means of a planted model are taken."""
-
-PLANTED_STEP = 2
-"""Planted circuits are traced on every second test sequence."""
+PLANTED_REFERENCES, PLANTED_TRACED = 4, 2
+"""One in so many training sequences gives the means of a planted model; one in so many test sequences is traced."""
 
 STRENGTHS = (0.0, 0.25, 0.5, 1.0, 2.0)
 """Strengths of planted circuits."""
@@ -59,14 +56,9 @@ def run_feature_circuits(run: Run) -> None:
     model = open_model(run)
     asked = feature_question(run.config)
     table = run.load(f"tasks/{asked.task}.parquet")
-    reference, tracing, testing = (
-        draw(run, model, table, split, count)
-        for split, count in (
-            ("train", REFERENCE_SEQUENCES),
-            ("validation", run.config.features.circuit_sequences),
-            ("test", run.config.features.circuit_sequences),
-        )
-    )
+    count = run.config.features.circuit_sequences
+    reference = draw(run, model, table, "train", REFERENCES * count)
+    tracing, testing = (draw(run, model, table, split, count) for split in ("validation", "test"))
     setting = open_setting(run, model, asked.task, reference)
     resamples = Resamples(
         cluster_weights(testing.clusters, run.config.probe_bootstrap_samples, run.rng("resamples")),
@@ -140,17 +132,19 @@ def planted_trials(run: Run, setting: Setting, reference: Sequences, testing: Se
         planting_layer(setting.sites)
     except UsageError as error:
         run.warn(f"no planted circuit: {error}")
-        return pd.DataFrame(columns=[])
+        return pd.DataFrame(columns=list(Recovery._fields))
     tokens = planting_tokens(setting, reference.encodings)
-    few = reference.encodings[:: max(1, len(reference.encodings) // PLANTED_REFERENCE)]
+    few = reference.encodings[::PLANTED_REFERENCES]
     pairs = choose_pairs(setting, tokens, few, PLANTED, run.rng("planted pairs"))
-    traced = testing.encodings[::PLANTED_STEP]
+    if len(pairs) < PLANTED:
+        run.warn(f"{len(pairs)} circuits could be planted, not {PLANTED}: too few latents that one neuron can read")
+    traced = testing.encodings[::PLANTED_TRACED]
     trials = [(strength, pair) for strength in STRENGTHS for pair in pairs]
     rows = [
         recover(setting, pair, strength, few, traced)
         for strength, pair in run.track(trials, description="planted circuits", unit="circuits")
     ]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=list(Recovery._fields))
 
 
 def save_graph(run: Run, setting: Setting, graph: Graph) -> None:

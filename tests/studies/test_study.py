@@ -30,6 +30,13 @@ STEPS = [
     "systematic_causal_intervention",
     "evidence",
     "calibration",
+    "sparse_autoencoders",
+    "distributed_feature_search",
+    "concept_scoring",
+    "feature_causality",
+    "feature_circuits",
+    "steering",
+    "meta_sae",
     "cross_model_tokenization_comparison",
 ]
 
@@ -51,7 +58,7 @@ def test_a_run_makes_every_table_figure_and_manifest(finished):
     assert "Is a head a motif detector?" in outcome.out
     assert "What could these criteria have seen?" in outcome.out
     assert "Which model tells more, on the same sequences?" in outcome.out
-    assert "[15/15] cross_model_tokenization_comparison: done" in outcome.err
+    assert f"[{len(STEPS)}/{len(STEPS)}] cross_model_tokenization_comparison: done" in outcome.err
 
 
 def test_the_run_manifest_tells_configuration_versions_device_and_registered_thresholds(finished):

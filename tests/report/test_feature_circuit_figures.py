@@ -23,7 +23,9 @@ def edges_table(latents=15):
         )
     rows += [("feat->behavior", site, -1, "", -1, 0.3, 0.1, 0.5, np.nan) for site in SITES]
     for source, target in product(range(latents), range(latents)):
-        weight = 2.0 if source == target else -1.0 if source + target == 3 else 0.01
+        weight = (
+            2.0 if source == target else -1.0 if source + target == 3 else 0.7 if (source, target) == (5, 4) else 0.01
+        )
         rows.append(
             (
                 "feat->feat",
@@ -34,7 +36,7 @@ def edges_table(latents=15):
                 weight,
                 weight - 0.1,
                 weight + 0.1,
-                0.5 if weight == 0.01 else 0.01,
+                0.5 if weight in (0.01, 0.7) else 0.01,
             )
         )
     columns = ["kind", "source_site", "source", "target_site", "target", "weight", "low", "high", "q"]
@@ -69,7 +71,8 @@ def test_colour_is_the_sign_and_width_the_size_on_a_scale_of_each_kind():
 
     assert between("F4", "F4") == (BLUE.upper(), 4.5, 0.6)
     assert between("F0", "F3") == (VERMILLION.upper(), 2.25, 0.6)
-    assert between("F4", "F5") is None  # not significant
+    assert between("F4", "F5") is None  # its interval holds 0
+    assert between("F5", "F4") == (BLUE.upper(), 0.7 * 4.5 / 2, 0.15)  # not significant
     to_end = {name: line for name, line in drawn.items() if name[2] == 2}
     assert max(width for _, width, _ in to_end.values()) == 4.5  # the error node's 0.3, far below 2
     assert len(to_end) == 12

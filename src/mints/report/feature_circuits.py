@@ -83,8 +83,9 @@ def circuit_figure(edges: DataFrame, *, question: str = "") -> Figure:
     for node, weight in last.items():
         _draw_edge(axis, place[node], end, weight, max(map(abs, last.values())), sure[node])
     largest = max(map(abs, between.values()), default=1.0)
+    certain = {_ends(row) for row in _records(edges[edges["kind"] == "feat->feat"]) if _is_sure(row)}
     for (source, target), weight in between.items():
-        _draw_edge(axis, place[source], place[target], weight, largest, True)
+        _draw_edge(axis, place[source], place[target], weight, largest, (source, target) in certain)
     for node, weight in effect.items():
         _draw_node(axis, place[node], "error" if node[1] == ERROR else f"F{node[1]}", weight, sure[node])
     axis.text(*end, "  behaviour", color=INK, weight="bold", va="center")
@@ -93,7 +94,7 @@ def circuit_figure(edges: DataFrame, *, question: str = "") -> Figure:
         axis.text(column, 1.06, site, color=QUIET, size=SMALL, ha="center")
     axis.set(xlim=(-0.45, len(sites) + 0.55), ylim=(-0.06, 1.1))
     axis.set_axis_off()
-    sides = ("raises its target", BLUE), ("lowers it", VERMILLION), ("effect on the behaviour not significant", FAINT)
+    sides = ("raises its target", BLUE), ("lowers it", VERMILLION), ("pale: not significant", FAINT)
     legend_below(grid.figure, [line_mark(label, colour, "-") for label, colour in sides], columns=3)
     return grid.figure
 
@@ -103,19 +104,19 @@ def _records(table: DataFrame) -> list[dict[str, Any]]:
     return rows
 
 
+def _ends(row: Mapping[str, Any]) -> tuple[tuple[str, int], tuple[str, int]]:
+    return (row["source_site"], row["source"]), (row["target_site"], row["target"])
+
+
 Place = tuple[float, float]
 Latent = tuple[str, int]
 
 
 def _between(edges: DataFrame, effect: Mapping[Latent, float]) -> dict[tuple[Latent, Latent], float]:
-    """The strongest significant edges between the nodes that are shown."""
-    of_latents = edges[edges["kind"] == "feat->feat"]
-    chosen = of_latents[[_is_sure(row) for row in _records(of_latents)]]
+    """The strongest edges between the nodes that are shown, of those whose interval is on one side of 0."""
+    chosen = edges[(edges["kind"] == "feat->feat") & ((edges["low"] > 0) | (edges["high"] < 0))]
     chosen = chosen.reindex(chosen["weight"].abs().sort_values(ascending=False, kind="stable").index)
-    pairs = {
-        ((row["source_site"], row["source"]), (row["target_site"], row["target"])): row["weight"]
-        for row in _records(chosen)
-    }
+    pairs = {_ends(row): row["weight"] for row in _records(chosen)}
     inside = [(ends, weight) for ends, weight in pairs.items() if all(end in effect for end in ends)]
     return dict(inside[:STRONGEST])
 
@@ -180,8 +181,9 @@ def curves_figure(curves: DataFrame, *, question: str = "") -> Figure:
         for errors, colour, marker in (("keep", BLUE, "o"), ("remove", ORANGE, "s")):
             _draw_curve(axis, rows[rows["errors"] == errors].sort_values("nodes"), sizes, colour, marker)
         axis.axhline(0, color=FAINT, linewidth=0.8)
-        every = max(1, len(sizes) // 7)
-        axis.set_xticks(range(len(sizes))[::every], [f"{size}" for size in sizes[::every]])
+        every = max(1, len(sizes) // 6)
+        labelled = sorted(range(len(sizes))[::-every])
+        axis.set_xticks(labelled, [f"{sizes[place]}" for place in labelled])
         axis.set_xlabel("nodes (latents of all sites)")
         axis.grid(axis="y")
     grid.panels[0].set_ylabel("share of the behaviour")

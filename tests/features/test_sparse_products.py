@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from mints.features import topk_kinds
 from mints.features.sparse_products import pattern_at, places_above, sparse_decode, sparse_encode
 from mints.features.topk_kinds import AUXILIARY_WEIGHT, BatchTopK, MatryoshkaBatchTopK, TopK, largest_of_all
 
@@ -64,7 +65,9 @@ def gradients(autoencoder, loss):
 
 @pytest.mark.parametrize("kind", [TopK, BatchTopK, MatryoshkaBatchTopK])
 @pytest.mark.parametrize("dead_latents", [0, 3, 12])
-def test_loss_and_every_gradient_are_those_of_dense_products(kind, dead_latents):
+@pytest.mark.parametrize("dense_up_to", [0, 8])
+def test_loss_and_every_gradient_are_those_of_dense_products(kind, dead_latents, dense_up_to, monkeypatch):
+    monkeypatch.setattr(topk_kinds, "DENSE_UP_TO", dense_up_to)
     autoencoder, x = random_training(kind), some_activations()
     dead = None
     if dead_latents:
@@ -83,7 +86,9 @@ def test_loss_and_every_gradient_are_those_of_dense_products(kind, dead_latents)
         assert sparse[name].abs().max() > 1e-3
 
 
-def test_the_auxiliary_loss_alone_reaches_encoder_and_decoder_of_the_dead_latents_only():
+@pytest.mark.parametrize("dense_up_to", [0, 8])
+def test_the_auxiliary_loss_alone_reaches_encoder_and_decoder_of_the_dead_latents_only(dense_up_to, monkeypatch):
+    monkeypatch.setattr(topk_kinds, "DENSE_UP_TO", dense_up_to)
     autoencoder, x = random_training(TopK), some_activations()
     dead = torch.zeros(D_SAE, dtype=torch.bool)
     dead[[2, 7, 11]] = True

@@ -50,8 +50,12 @@ class ReLU(TrainingAutoencoder):
 
     @torch.no_grad()
     def initialise(self, first: Float[Tensor, "token d_in"], seed: int) -> None:
-        """A bias that lets k latents of the first activations through: with half of them active, training is slow."""
+        """A bias that lets k latents of the first activations through: with half of them active, training is slow.
+
+        The encoder begins at full length, since bias and penalty take from the latents what it has too much.
+        """
         super().initialise(first, seed)
+        self.W_enc.copy_(self.W_dec)
         self.b_enc.fill_(-self.bound_for_k(first))
 
     def after_step(self, step: int, steps: int, active_per_token: float) -> None:

@@ -17,6 +17,9 @@ from mints.features.training_autoencoder import Outcome, TrainingAutoencoder
 AUXILIARY_WEIGHT = 1 / 32
 """Weight of the share of the residual's variance that the dead latents leave unexplained (Gao et al. 2024)."""
 
+DENSE_UP_TO = 8
+"""The dead latents are multiplied densely where they are at most so many times those that are used of a token."""
+
 NESTED = (16, 8, 4, 2, 1)
 """The nested dictionaries of a Matryoshka autoencoder are the first 1/16, 1/8, … of its latents."""
 
@@ -66,15 +69,41 @@ class TopK(TrainingAutoencoder):
         the mean square of the scaled activations.
         """
         which = dead.nonzero()[:, 0]
-        with torch.no_grad():
-            small = largest_of_each(pre[:, which], min(self.d_in // 2, len(which)))
-            flat = small.rows * self.d_sae + which[small.latents]
-            chosen = pattern_at(flat.sort().values, len(pre), self.d_sae)
-        values = sparse_encode(pre, centred, self.W_enc, self.b_enc, self.b_dec, chosen)
-        explained = sparse_decode(values, self.W_dec, chosen)
+        count = min(self.d_in // 2, len(which))
+        if len(which) <= DENSE_UP_TO * count:
+            explained = self._explained_densely(centred + self.b_dec.detach(), which, count)
+        else:
+            explained = self._explained_sparsely(pre, centred, which, count)
         unexplained = (explained + error).square().sum()
         variance = (error - error.mean(0)).square().sum()
         return AUXILIARY_WEIGHT * self.d_in * unexplained / variance
+
+    def _explained_sparsely(
+        self,
+        pre: Float[Tensor, "token latent"],
+        centred: Float[Tensor, "token d_in"],
+        which: Int[Tensor, "dead"],
+        count: int,
+    ) -> Float[Tensor, "token d_in"]:
+        """What the `count` largest of these latents decode to."""
+        with torch.no_grad():
+            small = largest_of_each(pre[:, which], count)
+            flat = small.rows * self.d_sae + which[small.latents]
+            chosen = pattern_at(flat.sort().values, len(pre), self.d_sae)
+        values = sparse_encode(pre, centred, self.W_enc, self.b_enc, self.b_dec, chosen)
+        return sparse_decode(values, self.W_dec, chosen)
+
+    def _explained_densely(
+        self, scaled: Float[Tensor, "token d_in"], which: Int[Tensor, "dead"], count: int
+    ) -> Float[Tensor, "token d_in"]:
+        """The same by products with these latents' rows, which cost less where most of them are used."""
+        encoder = self.W_enc[which]
+        # The bias is moved to the other side of the product, so that no gradient of the activations is computed.
+        positive = (scaled @ encoder.T + (self.b_enc[which] - encoder @ self.b_dec)).relu()
+        if count < len(which):
+            kept = positive.topk(count, dim=1, sorted=False)
+            positive = torch.zeros_like(positive).scatter(1, kept.indices, kept.values)
+        return positive @ self.W_dec[which]
 
     def finished(self) -> SparseAutoencoder:
         return self._inference(SparseAutoencoder(self.d_in, self.d_sae, "topk", k=self.k))

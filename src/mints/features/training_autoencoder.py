@@ -16,6 +16,10 @@ from torch.nn import functional
 
 from mints.features.autoencoder import SparseAutoencoder
 
+ENCODER_START = 0.3
+"""Length of the encoder's vectors at the start: shorter ones turn sooner, and k random rows at full length would
+reconstruct more than there is (measured: docs/methods.md, Sparse autoencoders)."""
+
 THRESHOLD_TOKENS = 2048
 """Tokens that the first thresholds are taken from."""
 
@@ -50,15 +54,15 @@ class TrainingAutoencoder(nn.Module, ABC):
 
     @torch.no_grad()
     def initialise(self, first: Float[Tensor, "token d_in"], seed: int) -> None:
-        """Scale and decoder bias from the first activations; random decoder rows of norm 1; encoder = decoder.
+        """Scale and decoder bias from the first activations; random decoder rows of norm 1.
 
-        The bias is the mean of the scaled activations.
+        The bias is the mean of the scaled activations, the encoder `ENCODER_START` times the decoder.
         """
         self.scale.copy_(self.d_in**0.5 / first.double().norm(dim=1).mean())
         self.b_dec.copy_(first.double().mean(0) * self.scale)
         rows = torch.randn(self.d_sae, self.d_in, generator=torch.Generator().manual_seed(seed))
         self.W_dec.copy_(functional.normalize(rows, dim=1))
-        self.W_enc.copy_(self.W_dec)
+        self.W_enc.copy_(ENCODER_START * self.W_dec)
 
     @torch.no_grad()
     def bound_for_k(self, first: Float[Tensor, "token d_in"]) -> float:

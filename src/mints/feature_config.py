@@ -73,7 +73,7 @@ class Features(Section):
     batch: PositiveInt = 2048
     """Tokens of a training step."""
 
-    learning_rate: PositiveFloat = 1e-3
+    learning_rate: PositiveFloat = 3e-3
     """Peak learning rate of Adam."""
 
     annotations: list[Annotation] = []

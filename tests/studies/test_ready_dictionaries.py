@@ -124,7 +124,7 @@ def test_a_step_that_opens_part_of_a_section_wants_the_files_of_that_part_alone(
 def test_a_dictionary_of_an_earlier_run_takes_the_place_of_a_trained_one(study, tmp_path):
     kept = tmp_path / "kept"
     shutil.copytree(study.results / "sparse_autoencoders" / SITE, kept)
-    configuration = tmp_path / "ready.toml"
+    configuration = tmp_path / study.configuration.name
     entry = f'\n[[features.ready]]\nsite = "{SITE}"\nfile = "kept"\n'
     configuration.write_text(study.configuration.read_text() + entry)
     before = pd.read_csv(study.results / "tables" / "sparse_autoencoders.csv")

@@ -80,7 +80,7 @@ def run_circuits(setting: Setting, circuits: Sequence[Circuit], sample: Sample) 
         rows = torch.arange(len(clean.rows), device=compute.device)
         with compute.inference():
             # What the lowest site holds is the same for every circuit.
-            lowest = _nodes(first, clean.activations[first.name], error=True)
+            lowest = _nodes(first, clean.activations(first), error=True)
             for place, circuit in enumerate(circuits):
                 moved = _displacement(setting, first, lowest, circuit, clean)
                 later = {site.name: partial(_restrict, setting, site, circuit, clean) for site in sites[1:]}

@@ -11,9 +11,10 @@ from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 from torch import Tensor
 
-from mints.features.above import READOUTS, Above, PairReadout, SiteRun
+from mints.features.above import READOUTS, Above, PairReadout
 from mints.features.autoencoder import SparseAutoencoder
 from mints.features.latent_effects import TOKENS_PER_BATCH, added
+from mints.features.restart import Restart
 
 NODES = 10
 """Points of the path at which the gradient is taken."""
@@ -39,7 +40,7 @@ def left_riemann(count: int) -> Nodes:
 
 def mean_gradients(
     above: Above,
-    base: SiteRun,
+    base: Restart,
     source: Float[Tensor, "row pos d_in"],
     readout: PairReadout,
     nodes: Nodes,
@@ -59,7 +60,7 @@ def mean_gradients(
         place, weight = (torch.from_numpy(part[node[start : start + at_once]]).to(source.device) for part in nodes)
         run = base.rows(case)
         x = run.x + place[:, None, None].to(run.x.dtype) * (source[case] - run.x)
-        gradients = above.gradients(x, run.below, readout.rows(case), which).double()
+        gradients = above.gradients(x, run, readout.rows(case), which).double()
         total.index_add_(1, case, gradients * weight[:, None, None])
     return total
 
@@ -90,7 +91,7 @@ class Attributions(NamedTuple):
 def attribute(
     above: Above,
     autoencoder: SparseAutoencoder,
-    base: SiteRun,
+    base: Restart,
     source: Float[Tensor, "row pos d_in"],
     changed: Bool[Tensor, "row pos"],
     readout: PairReadout,
@@ -127,7 +128,7 @@ def attribute(
 def attribute_changed(
     above: Above,
     autoencoder: SparseAutoencoder,
-    base: SiteRun,
+    base: Restart,
     source: Float[Tensor, "row pos d_in"],
     place: Int[Tensor, "row"],
     readout: PairReadout,
@@ -144,10 +145,10 @@ def attribute_changed(
 
 
 def _readouts(
-    above: Above, run: SiteRun, x: Float[Tensor, "row pos d_in"], readout: PairReadout
+    above: Above, run: Restart, x: Float[Tensor, "row pos d_in"], readout: PairReadout
 ) -> Float[Tensor, "readout row"]:
     with torch.no_grad(), above.compute.autocast():
-        return above.readouts(x, run.below, readout).T
+        return above.readouts(x, run, readout).T
 
 
 def top_share(attributions: Float[ndarray, "... latent"], count: int = 20) -> Float[ndarray, "..."]:

@@ -17,8 +17,9 @@ from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 from torch import Tensor
 
-from mints.features.above import Above, PairReadout, SiteRun
+from mints.features.above import Above, PairReadout
 from mints.features.autoencoder import SparseAutoencoder
+from mints.features.restart import Restart
 
 TOKENS_PER_BATCH = {"cpu": 2048, "cuda": 16_384, "mps": 8192}
 """Tokens that go through the layers above a site at once, gradients and logits of every token included."""
@@ -86,7 +87,7 @@ def _moves(autoencoder: SparseAutoencoder, difference: Float[Tensor, "pos d_sae"
 
 
 def effects_of_each(
-    above: Above, run: SiteRun, moves: Moves, readout: PairReadout, tokens_per_batch: int | None = None
+    above: Above, run: Restart, moves: Moves, readout: PairReadout, tokens_per_batch: int | None = None
 ) -> Float[ndarray, "latent readout"]:
     """Change of every read-out with one latent moved at a time; each is a row of a batch from the site on."""
 
@@ -98,7 +99,7 @@ def effects_of_each(
 
 def effects_of_sets(
     above: Above,
-    run: SiteRun,
+    run: Restart,
     moves: Moves,
     sets: Sequence[Int[ndarray, "member"]],
     readout: PairReadout,
@@ -119,7 +120,7 @@ def effects_of_sets(
 
 def effects_of_values(
     above: Above,
-    run: SiteRun,
+    run: Restart,
     values: Float[Tensor, "row pos d_in"],
     readout: PairReadout,
     tokens_per_batch: int | None = None,
@@ -130,7 +131,7 @@ def effects_of_values(
 
 def _over_rows(
     above: Above,
-    run: SiteRun,
+    run: Restart,
     values: Callable[[slice], Float[Tensor, "row pos d_in"]],
     count: int,
     readout: PairReadout,
@@ -171,8 +172,8 @@ class PairEffects(NamedTuple):
 def patch_each(
     above: Above,
     autoencoder: SparseAutoencoder,
-    clean: SiteRun,
-    corrupted: SiteRun,
+    clean: Restart,
+    corrupted: Restart,
     where: Bool[Tensor, "pos"],
     readout: PairReadout,
     rng: np.random.Generator,
@@ -180,7 +181,7 @@ def patch_each(
     """Exchange every latent that differs between the runs of one pair, one at a time, at these tokens."""
     moves = moves_between(autoencoder, corrupted.x[0], clean.x[0], where)
     random = moves.along_random_directions(rng)
-    gradients = above.gradients(corrupted.x, corrupted.below, readout)[:, 0].float()
+    gradients = above.gradients(corrupted.x, corrupted, readout)[:, 0].float()
     return PairEffects(
         moves.latents.cpu().numpy(),
         moves.lengths().cpu().numpy(),

@@ -131,7 +131,7 @@ def rank_latents(run: Run, traced: Traced, pairs: pd.DataFrame, rng: np.random.G
         integrated += found.at_changed[:, 0]
         effect += found.effect[:, 0]
         moves = moves_between(traced.autoencoder, pair.corrupted.x[0], pair.clean.x[0], changed)
-        gradients = traced.above.gradients(pair.corrupted.x, pair.corrupted.below, pair.readout)[:, 0].float()
+        gradients = traced.above.gradients(pair.corrupted.x, pair.corrupted, pair.readout)[:, 0].float()
         latents = moves.latents.cpu().numpy()
         estimated[:, latents] += moves.estimates(gradients).T.cpu().numpy()
         length[latents] += moves.lengths().cpu().numpy()

@@ -15,7 +15,7 @@ from torch import Tensor
 from mints.analysis.bootstrap import cluster_weights
 from mints.analysis.patching import ProbeLogit
 from mints.analysis.patching_tables import Judge
-from mints.features.above import READOUTS, Above, PairReadout, SiteRun
+from mints.features.above import READOUTS, Above, PairReadout
 from mints.features.autoencoder import SparseAutoencoder
 from mints.features.integrated_gradients import (
     NODES,
@@ -28,6 +28,7 @@ from mints.features.integrated_gradients import (
     sparse_uniform,
     top_share,
 )
+from mints.features.restart import Restart
 from mints.models.tokenizers import Tokenizer
 from mints.pipeline.run import Run
 
@@ -63,8 +64,8 @@ class Traced(NamedTuple):
 class PairRun(NamedTuple):
     """Both sides of one pair at the site, and what they are judged by."""
 
-    clean: SiteRun
-    corrupted: SiteRun
+    clean: Restart
+    corrupted: Restart
     readout: PairReadout
 
     def where(self, tokens: str) -> Bool[Tensor, "pos"]:

@@ -23,10 +23,11 @@ from mints.models.activations import TOKENS_PER_BATCH, mean_residuals
 from mints.models.encoder import Encoder, randomly_initialised
 from mints.pipeline.run import Run
 from mints.report.calibration import detection_figure
-from mints.studies.genomic.causal_intervention import encode_pairs, probe_readout, with_partners
+from mints.studies.genomic.causal_intervention import encode_pairs, with_partners
 from mints.studies.genomic.counterfactuals import make_pairs
 from mints.studies.genomic.evidence import thresholds_of
 from mints.studies.genomic.models import OpenModel, open_model
+from mints.studies.genomic.probe_readouts import probe_readout
 from mints.studies.genomic.questions import OpenQuestion, boundaries, open_question
 
 FOLDS = 5

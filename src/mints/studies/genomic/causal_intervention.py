@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy import ndarray
 from scipy.stats import spearmanr
 
@@ -21,6 +20,7 @@ from mints.pipeline.run import Run
 from mints.report import patching as figures
 from mints.report.head_maps import head_map, head_maps_figure
 from mints.studies.genomic.models import OpenModel, open_model
+from mints.studies.genomic.probe_readouts import probe_readout
 
 SHARD = 64
 """Pairs of one shard."""
@@ -65,14 +65,6 @@ def sanity(sweep: Sweep) -> dict[str, float]:
         "largest distance from the clean run when everything is patched": float(sweep.everything.max(initial=0)),
         "largest change by a patch above the read-out": float(sweep.above_readout.max(initial=0)),
     }
-
-
-def probe_readout(run: Run, task: str) -> ProbeLogit:
-    """The task's probe at the layer that validation chose."""
-    probe = run.load(f"probes/{task}.npz")
-    layer = int(probe["chosen_layer"])
-    weights = torch.from_numpy(probe[f"layer_{layer}_weights"].astype(np.float32))
-    return ProbeLogit(layer, weights, float(probe[f"layer_{layer}_bias"]))
 
 
 def with_partners(pairs: pd.DataFrame, tokenizer: Tokenizer, rng: np.random.Generator) -> pd.DataFrame:

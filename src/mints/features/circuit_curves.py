@@ -25,6 +25,7 @@ from mints.features.circuit_edges import Resamples
 from mints.features.circuit_names import ERROR
 from mints.features.circuit_sites import CleanRun, Site, clean_runs, content_mask, resume
 from mints.features.feature_circuits import Sample, Setting
+from mints.features.matching import nearest
 
 RANDOM_CIRCUITS = 3
 """Random circuits of each size."""
@@ -211,9 +212,7 @@ def random_circuit(setting: Setting, nodes: pd.DataFrame, rng: np.random.Generat
                 free[taken] = False
             if not free.any():
                 break
-            near = np.flatnonzero(free)
-            near = near[np.argsort(np.abs(frequency[near] - frequency[latent]), kind="stable")[:NEAREST]]
-            taken.append(int(rng.choice(near)))
+            taken.append(int(rng.choice(nearest(np.abs(frequency - frequency[latent]), free, NEAREST))))
             free[taken[-1]] = False
         parts.append(pd.DataFrame({"site": site.name, "latent": np.array(taken, dtype=np.int64)}))
     return pd.concat(parts, ignore_index=True)

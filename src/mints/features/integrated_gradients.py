@@ -14,6 +14,7 @@ from torch import Tensor
 from mints.features.above import READOUTS, Above, PairReadout
 from mints.features.autoencoder import SparseAutoencoder
 from mints.features.latent_effects import TOKENS_PER_BATCH, added
+from mints.features.random_directions import redirected
 from mints.features.restart import Restart
 
 NODES = 10
@@ -111,10 +112,8 @@ def attribute(
     here = changed.to(difference.device).double()[..., None]
     shares = []
     for gradient in gradients:  # one read-out at a time: tokens times latents is the largest array
-        random = torch.from_numpy(rng.normal(size=gradient.shape)).to(gradient)
-        random *= gradient.norm(dim=-1, keepdim=True) / random.norm(dim=-1, keepdim=True)
         share = difference * (gradient @ directions.T)
-        along_random = (difference * (random @ directions.T)).sum(1)
+        along_random = (difference * (redirected(gradient, rng) @ directions.T)).sum(1)
         shares.append(torch.stack([share.sum(1), (share * here).sum(1), along_random]))
     latents, at_changed, along_random = torch.stack(shares, dim=1)
     error = (gradients * unexplained).sum((2, 3))

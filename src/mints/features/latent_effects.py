@@ -19,10 +19,15 @@ from torch import Tensor
 
 from mints.features.above import Above, PairReadout
 from mints.features.autoencoder import SparseAutoencoder
+from mints.features.matching import nearest
+from mints.features.random_directions import redirected
 from mints.features.restart import Restart
 
 TOKENS_PER_BATCH = {"cpu": 2048, "cuda": 16_384, "mps": 8192}
 """Tokens that go through the layers above a site at once, gradients and logits of every token included."""
+
+NEAREST = 8
+"""A matched latent is drawn from so many that are nearest."""
 
 
 class Moves(NamedTuple):
@@ -53,9 +58,7 @@ class Moves(NamedTuple):
 
     def along_random_directions(self, rng: np.random.Generator) -> Moves:
         """Moves of equal length at the same tokens, each along a random direction of its own."""
-        drawn = torch.from_numpy(rng.normal(size=tuple(self.directions.shape))).to(self.directions)
-        drawn *= (self.directions.norm(dim=1) / drawn.norm(dim=1))[:, None]
-        return self._replace(directions=drawn)
+        return self._replace(directions=redirected(self.directions, rng))
 
 
 @torch.no_grad()
@@ -204,8 +207,8 @@ def matched_others(
     ranks = np.stack([values.argsort(kind="stable").argsort(kind="stable") for values in (lengths, frequencies)])
     distance = np.abs(ranks[:, :, None] - ranks[:, None, :]).sum(0).astype(float)
     np.fill_diagonal(distance, np.inf)
-    nearest: Int[ndarray, "latent other"] = distance.argsort(axis=1, kind="stable")[:, : min(count, len(lengths) - 1)]
-    return nearest
+    others: Int[ndarray, "latent other"] = distance.argsort(axis=1, kind="stable")[:, : min(count, len(lengths) - 1)]
+    return others
 
 
 def matched_set(
@@ -213,7 +216,6 @@ def matched_set(
     lengths: Float[ndarray, "d_sae"],
     frequencies: Float[ndarray, "d_sae"],
     rng: np.random.Generator,
-    nearest: int = 8,
 ) -> Int[ndarray, "member"]:
     """A set of as many other latents, each drawn from the nearest free ones in length of move and firing frequency.
 
@@ -227,8 +229,6 @@ def matched_set(
     drawn = np.empty(len(chosen), dtype=np.int64)
     for place, latent in enumerate(chosen):
         distance = np.abs(ranks - ranks[:, [latent]]).sum(0) + np.where(lengths > 0, 0, 2 * len(lengths))
-        candidates = np.flatnonzero(free)
-        candidates = candidates[distance[candidates].argsort(kind="stable")[:nearest]]
-        drawn[place] = rng.choice(candidates)
+        drawn[place] = rng.choice(nearest(distance, free, NEAREST))
         free[drawn[place]] = False
     return drawn

@@ -19,9 +19,8 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 from torch import Tensor
 
-from mints.analysis.bootstrap import interval
+from mints.analysis.bootstrap import Resamples, interval
 from mints.features.autoencoder import Frame
-from mints.features.circuit_edges import Resamples
 from mints.features.circuit_names import ERROR
 from mints.features.circuit_sites import CleanRun, Site, clean_runs, content_mask, resume
 from mints.features.feature_circuits import Sample, Setting

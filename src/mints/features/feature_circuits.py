@@ -16,8 +16,9 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 from scipy.stats import spearmanr
 
+from mints.analysis.bootstrap import Resamples
 from mints.analysis.patching import Readout
-from mints.features.circuit_edges import Edges, Resamples, behaviour_edges, feature_edges, judge
+from mints.features.circuit_edges import Edges, behaviour_edges, feature_edges, judge
 from mints.features.circuit_names import ERROR
 from mints.features.circuit_sites import Reference, Site
 from mints.features.contrast import Contrast

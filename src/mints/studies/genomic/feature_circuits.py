@@ -7,10 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from mints.analysis.bootstrap import cluster_weights
 from mints.errors import UsageError
 from mints.features.circuit_curves import circuit_curves
-from mints.features.circuit_edges import Resamples
 from mints.features.circuit_sites import Site, in_order, measure_references
 from mints.features.contrast import Contrast
 from mints.features.feature_circuits import Sample, Setting, confirm, screen
@@ -24,6 +22,7 @@ from mints.studies.genomic.dictionaries import open_autoencoder
 from mints.studies.genomic.models import OpenModel, open_model
 from mints.studies.genomic.probe_readouts import probe_readout
 from mints.studies.genomic.questions import feature_question
+from mints.studies.genomic.resampling import resamples_of
 
 REFERENCES = 4
 """Training sequences for each that is traced: means are taken and planted neurons fitted on them."""
@@ -59,10 +58,7 @@ def run_feature_circuits(run: Run) -> None:
     reference = draw(run, model, table, "train", REFERENCES * count)
     tracing, testing = (draw(run, model, table, split, count) for split in ("validation", "test"))
     setting = open_setting(run, model, asked.task, reference)
-    resamples = Resamples(
-        cluster_weights(testing.clusters, run.config.probe_bootstrap_samples, run.rng("resamples")),
-        run.config.probe_ci_level,
-    )
+    resamples = resamples_of(run, testing.clusters)
     candidates = screen(setting, tracing.sample())
     trace = confirm(setting, candidates, testing.sample(), resamples, run.rng("matched"))
     curves = circuit_curves(setting, candidates.ranking, testing.sample(), resamples, run.rng("random circuits"))

@@ -12,9 +12,7 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 from torch import Tensor
 
-from mints.analysis.bootstrap import cluster_weights
 from mints.analysis.patching import ProbeLogit
-from mints.analysis.patching_tables import Judge
 from mints.features.above import READOUTS, Above, PairReadout
 from mints.features.autoencoder import SparseAutoencoder
 from mints.features.integrated_gradients import (
@@ -79,14 +77,6 @@ def halves(pairs: pd.DataFrame, limit: int, rng: np.random.Generator) -> tuple[p
     clusters = rng.permutation(pairs["cluster"].unique())
     ranks = pairs["cluster"].isin(clusters[: len(clusters) // 2])
     return pairs[ranks].iloc[:limit], pairs[~ranks].iloc[:limit]
-
-
-def judge_of(run: Run, pairs: pd.DataFrame) -> Judge:
-    """Resamples of the pairs by cluster."""
-    resamples, rng = run.config.probe_bootstrap_samples, run.rng("resamples")
-    clusters = pairs["cluster"].to_numpy()
-    weights = cluster_weights(clusters, resamples, rng) if len(pairs) else np.zeros((resamples, 0), dtype=np.int64)
-    return Judge(weights, run.config.probe_ci_level)
 
 
 def opened(run: Run, traced: Traced, pairs: pd.DataFrame, purpose: str) -> Iterator[PairRun]:

@@ -23,10 +23,11 @@ import torch
 from torch import Tensor
 
 from mints.analysis.patching import ProbeLogit
-from mints.features.above import Above, PairReadout, SiteRun
+from mints.features.above import Above, PairReadout
 from mints.features.autoencoder import SparseAutoencoder
 from mints.features.intervention import change_latents, set_latents
 from mints.features.latent_effects import Moves, ablations, effects_of_each
+from mints.features.restart import Restart
 from mints.models.architecture import Architecture
 from mints.models.compute import Compute, resolve_compute
 from mints.models.encoder import Encoder, randomly_initialised
@@ -68,7 +69,7 @@ class Bench(NamedTuple):
     autoencoder: SparseAutoencoder
     above: Above
     ids: Tensor
-    run: SiteRun
+    run: Restart
     readout: PairReadout
     all_moves: Moves
     moves: Moves
@@ -96,7 +97,7 @@ class Bench(NamedTuple):
                     output = self.encoder.run(self.ids, sites=[reads], interventions={self.shape.site: ablate})
                     value = self.readout.of(self.encoder, output.cache[reads], output.residual)
                 else:
-                    value = self.above.readouts(ablate(self.run.x), self.run.below, self.readout)
+                    value = self.above.readouts(ablate(self.run.x), self.run, self.readout)
             rows.append(value.cpu().numpy() - base)
         return np.concatenate(rows)
 

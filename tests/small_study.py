@@ -34,6 +34,7 @@ training_tokens = 20000
 batch = 512
 concept_windows = 60
 concept_permutations = 3
+circuit_question = "ctcf"
 substitution_sites = 8
 circuit_sequences = 8
 steering_sites = 6

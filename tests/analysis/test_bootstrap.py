@@ -59,3 +59,9 @@ def test_intervals_of_clustered_rows_cover_the_truth_where_intervals_of_rows_do_
             covered[unit] += bool(low <= 0 <= high)
     assert 166 <= covered["cluster"] <= 194  # 90% of 200, three standard errors to either side
     assert covered["row"] < 120
+
+
+def test_without_rows_there_is_nothing_to_draw():
+    rng = np.random.default_rng(0)
+    assert cluster_weights(np.zeros(0, dtype=int), 7, rng).shape == (7, 0)
+    assert rng.random() == np.random.default_rng(0).random()

@@ -9,10 +9,10 @@ from architectures import POST, PRE, scattered
 from patching_pairs import FP32, encoding_of, make_pairs, unit_weights
 
 from mints.analysis.attention_statistics import sum_attention
+from mints.analysis.bootstrap import Resamples
 from mints.analysis.ceiling import Ceiling, attention_input, cross_products
 from mints.analysis.evidence import Thresholds
 from mints.analysis.patching import ProbeLogit
-from mints.analysis.patching_tables import Judge
 from mints.analysis.planting import GAIN, Detector, make_detector, plant
 from mints.analysis.token_roles import TokenRoles
 from mints.analysis.trial import Scene, Setting, measure
@@ -170,7 +170,7 @@ def make_scene(encoder, rng):
     pair_weights = rng.multinomial(5, np.full(5, 1 / 5), size=60)
     pairs = make_pairs(rng)
     ceilings = [Ceiling(0.9, 0.8, 0.95)] * encoder.architecture.n_layers
-    scene = Scene(encodings, roles, weights, pairs, np.ones(5, dtype=bool), Judge(pair_weights, 0.9), ceilings)
+    scene = Scene(encodings, roles, weights, pairs, np.ones(5, dtype=bool), Resamples(pair_weights, 0.9), ceilings)
     mean, spread = np.concatenate(x).mean(0), np.sqrt(np.mean([part.var() for part in bits]))
     return scene, Detector(LAYER, HEAD, direction / spread, mean, 0.1 * rng.normal(size=len(direction)))
 

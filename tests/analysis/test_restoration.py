@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from mints.analysis.bootstrap import cluster_weights
+from mints.analysis.bootstrap import Resamples, cluster_weights
 from mints.analysis.multiplicity import benjamini_hochberg
 from mints.analysis.patching_sweep import Denoising, Sweep, empty_sweep
-from mints.analysis.patching_tables import INPUT_FLAG, Judge, component_rows, denoising_rows, head_rows, window_rows
+from mints.analysis.patching_tables import INPUT_FLAG, component_rows, denoising_rows, head_rows, window_rows
 from mints.analysis.restoration import LEAST_EFFECT, linked, other_pair, restoration
 
 PAIRS, LAYERS, HEADS = 12, 2, 3
@@ -169,7 +169,7 @@ def case(weights):
         1 + noise(LAYERS, HEADS),
         nothing, nothing, nothing,
     )  # fmt: skip
-    return SimpleNamespace(sweep=sweep, with_control=np.arange(PAIRS) % 2 == 0, judge=Judge(weights, LEVEL))
+    return SimpleNamespace(sweep=sweep, with_control=np.arange(PAIRS) % 2 == 0, judge=Resamples(weights, LEVEL))
 
 
 def slow_pm(above, below):
@@ -267,7 +267,7 @@ def test_window_rows_name_the_interval_that_was_patched(case):
 
 @pytest.mark.filterwarnings("error")
 def test_tables_of_no_pairs_are_whole_and_undefined():
-    empty, judge = empty_sweep(LAYERS, HEADS, len(WINDOWS)), Judge(np.zeros((50, 0), dtype=int), LEVEL)
+    empty, judge = empty_sweep(LAYERS, HEADS, len(WINDOWS)), Resamples(np.zeros((50, 0), dtype=int), LEVEL)
     heads = head_rows(empty, np.zeros(0, dtype=bool), judge, threshold=0.5)
     for table, rows in (
         (heads, 2 * LAYERS * HEADS),

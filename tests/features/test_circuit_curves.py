@@ -6,8 +6,8 @@ import pytest
 import torch
 from circuit_scene import D_SAE, kinds, latents_by_hand, make_scene
 
+from mints.analysis.bootstrap import Resamples
 from mints.features.circuit_curves import circuit_curves, make_circuit, random_circuit, run_circuits
-from mints.features.circuit_edges import Resamples
 from mints.features.feature_circuits import attribution, rank_nodes
 
 

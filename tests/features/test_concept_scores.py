@@ -6,7 +6,7 @@ import pytest
 from scipy.sparse import csr_array
 
 from mints.analysis.bootstrap import cluster_weights
-from mints.features.columns import DenseColumns, SparseColumns, principal_directions, random_directions
+from mints.features.columns import DenseColumns, SparseColumns, principal_directions
 from mints.features.concept_scores import (
     F1,
     Chosen,
@@ -35,6 +35,7 @@ from mints.features.concept_tables import (
     verdicts,
 )
 from mints.features.concepts import ConceptLabels
+from mints.features.random_directions import random_directions
 
 TOKENS, WINDOWS, LATENTS = 3000, 60, 40
 WINDOW = np.repeat(np.arange(WINDOWS), TOKENS // WINDOWS)
@@ -255,7 +256,7 @@ def test_baselines_find_what_is_planted_along_a_direction():
     rng = np.random.default_rng(0)
     truth = rng.random(2000) < 0.1
     labels = ConceptLabels(["c"], csr_array(truth[:, None].astype(np.int32)), np.array([0]))
-    direction = random_directions(5, 1, rng)[:, 0]
+    direction = random_directions(5, 1, rng)[:, 0].astype(np.float32)
     assert np.linalg.norm(direction) == pytest.approx(1)
     activations = (rng.normal(size=(2000, 5)) * 0.1 - 3 * truth[:, None] * direction).astype(np.float32)
     components = DenseColumns(activations, principal_directions(activations))

@@ -5,8 +5,8 @@ import pytest
 import torch
 from circuit_scene import FP32, kinds, make_scene, run_by_hand
 
+from mints.analysis.bootstrap import Resamples
 from mints.errors import UsageError
-from mints.features.circuit_edges import Resamples
 from mints.features.circuit_names import ERROR, TO_BEHAVIOUR, TO_FEATURE
 from mints.features.circuit_sites import in_order, measure_references, narrowed
 from mints.features.contrast import Contrast

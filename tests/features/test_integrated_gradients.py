@@ -85,7 +85,7 @@ def test_integrated_gradients_are_captum_s(case):
 
         def forward(latents, error, place=place):
             x = autoencoder.decode(latents, autoencoder.frame(latents[..., : autoencoder.d_in])) + error
-            return case.above.readouts(x, case.corrupted.below, case.readout)[:, place]
+            return case.above.readouts(x, case.corrupted, case.readout)[:, place]
 
         theirs, their_error = captum.IntegratedGradients(forward, multiply_by_inputs=True).attribute(
             sides[0], baselines=sides[1], n_steps=10, method="gausslegendre"
@@ -108,7 +108,7 @@ def test_the_batch_changes_nothing(case, tokens_per_batch):
     by_hand = 0
     for place, weight in zip(*nodes, strict=True):
         x = case.corrupted.x + place * (case.clean.x - case.corrupted.x)
-        by_hand = by_hand + weight * case.above.gradients(x.float(), case.corrupted.below, case.readout).double()
+        by_hand = by_hand + weight * case.above.gradients(x.float(), case.corrupted, case.readout).double()
     assert_close(whole, by_hand, atol=1e-5, rtol=1e-4)
 
 

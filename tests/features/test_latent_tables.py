@@ -4,9 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mints.analysis.bootstrap import cluster_weights
+from mints.analysis.bootstrap import Resamples, cluster_weights
 from mints.analysis.multiplicity import benjamini_hochberg
-from mints.analysis.patching_tables import Judge
 from mints.features.above import READOUTS
 from mints.features.latent_effects import PairEffects
 from mints.features.latent_tables import Sets, cumulative_sets, gather, latent_table, set_table
@@ -31,7 +30,7 @@ def make_pairs(planted=0.5):
 
 @pytest.fixture(scope="module")
 def judge():
-    return Judge(cluster_weights(np.arange(PAIRS) // 2, 300, np.random.default_rng(1)), 0.95)
+    return Resamples(cluster_weights(np.arange(PAIRS) // 2, 300, np.random.default_rng(1)), 0.95)
 
 
 def test_a_latent_that_carries_the_effect_is_told_from_its_nulls_and_from_the_others(judge):
@@ -91,13 +90,13 @@ def test_a_latent_that_changes_in_too_few_pairs_is_not_tested():
 
 
 def test_no_pairs_give_an_empty_table_with_its_columns():
-    nothing = Judge(np.zeros((10, 0), dtype=np.int64), 0.95)
+    nothing = Resamples(np.zeros((10, 0), dtype=np.int64), 0.95)
     totals = np.zeros((0, len(READOUTS)))
     full = latent_table(
         gather(make_pairs()[0], FREQUENCIES),
         *make_pairs()[1:],
         FREQUENCIES,
-        Judge(np.ones((3, PAIRS), dtype=int), 0.95),
+        Resamples(np.ones((3, PAIRS), dtype=int), 0.95),
     )
     empty = latent_table(gather([], FREQUENCIES), totals, FREQUENCIES, nothing)
     assert empty.empty

@@ -16,8 +16,8 @@ from mints.features.motif_alignment import (
     margin,
     permutations_within,
     principal_components,
-    random_directions,
 )
+from mints.features.random_directions import random_directions
 
 
 def made_scene(sequences=200, units=30, follower=7, label_only=11, strength=0.8, seed=0):

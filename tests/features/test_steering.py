@@ -9,10 +9,8 @@ from architectures import POST, PRE, scattered
 from scipy.sparse import csr_array
 from torch.testing import assert_close
 
-from mints.errors import UsageError
 from mints.features.autoencoder import SparseAutoencoder
 from mints.features.intervention import add_to_latents, change_latents, set_latents
-from mints.features.restart import restart_at
 from mints.features.steering import Arm, Steered, steer
 from mints.features.steering_latents import (
     LatentUse,
@@ -240,13 +238,6 @@ def test_steering_leaves_weights_and_sites_as_they_were_and_no_hook_behind(encod
     assert all(torch.equal(value, before[name]) for name, value in encoder.state_dict().items())
     assert all((encoding.ids == kept).all() for encoding, kept in zip(sites.encodings, ids, strict=True))
     assert not any(module._forward_hooks for module in encoder.modules())
-
-
-@pytest.mark.parametrize("site", ["hook_embed", "blocks.7.hook_resid_post", "blocks.1.hook_nothing"])
-def test_a_site_that_no_layer_has_is_an_error(encoder, tokenizer, site):
-    ids = torch.from_numpy(opened(tokenizer).encodings[0].ids)[None]
-    with pytest.raises(UsageError, match="no layer of the model has a site"):
-        restart_at(encoder, ids, ids >= 0, site)
 
 
 def test_scale_and_frequency_follow_their_definitions():

@@ -4,11 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mints.analysis.bootstrap import cluster_weights
+from mints.analysis.bootstrap import Resamples, cluster_weights
 from mints.features.steering import MEASURES, Arm, Steering
 from mints.features.steering_tables import (
     JUDGED,
-    Judge,
     area_weights,
     curves,
     dose_table,
@@ -36,7 +35,7 @@ def simulated(effect, rng, noise=0.1):
 
 
 def a_judge(rng):
-    return Judge(cluster_weights(np.arange(SITES), 300, rng), 0.95)
+    return Resamples(cluster_weights(np.arange(SITES), 300, rng), 0.95)
 
 
 def pick(table, **columns):
@@ -101,7 +100,7 @@ def test_a_latent_that_acts_beats_its_nulls_and_one_that_does_not_does_not():
     assert p["acts"]["area_low"] > 0.8
     assert p["acts"]["slope"] == pytest.approx(0.5, abs=0.15)
     assert p["lowers"]["p_area_directions"] == 1.0
-    judge = Judge(np.ones((2, SITES), dtype=int), 0.95)
+    judge = Resamples(np.ones((2, SITES), dtype=int), 0.95)
     idle = []
     for _ in range(60):
         steering, arms = simulated(0.0, rng)

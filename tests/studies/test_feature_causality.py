@@ -11,11 +11,11 @@ from latent_pairs import random_autoencoder
 from patching_pairs import FP32
 
 from mints.config import MotifQuestion, shipped_checkpoint
-from mints.errors import MintsError, UsageError
+from mints.errors import UsageError
 from mints.models.checkpoint import load_model
 from mints.studies.genomic import feature_causality
-from mints.studies.genomic.feature_causality import probe_above
 from mints.studies.genomic.models import OpenModel
+from mints.studies.genomic.probe_readouts import probe_readout
 from mints.studies.genomic.questions import feature_question
 from mints.studies.genomic.traced_pairs import halves
 
@@ -81,13 +81,14 @@ def test_a_question_that_is_not_asked_and_a_probe_below_the_site_are_told():
     probe |= {f"layer_{layer}_bias": np.array(layer / 2) for layer in (0, 1, 3)}
     said = []
     run = SimpleNamespace(load=lambda name: probe, warn=said.append)
-    assert probe_above(run, "ctcf", "blocks.1.hook_resid_post").layer == 1
+    assert probe_readout(run, "ctcf").layer == 1
+    assert probe_readout(run, "ctcf", ["blocks.0.mlp.hook_post", "blocks.1.hook_resid_post"]).layer == 1
     assert not said
-    above = probe_above(run, "ctcf", "blocks.2.hook_resid_post")
+    above = probe_readout(run, "ctcf", ["blocks.2.hook_resid_post", "blocks.0.mlp.hook_post"])
     assert (above.layer, float(above.weights[0]), above.bias) == (3, 3.0, 1.5)
     assert "layer 3's is used" in said[0]
-    with pytest.raises(MintsError, match=r"no probed layer lies above blocks.5.hook_resid_post"):
-        probe_above(run, "ctcf", "blocks.5.hook_resid_post")
+    with pytest.raises(UsageError, match=r"no probed layer lies at or above blocks.5.hook_resid_post"):
+        probe_readout(run, "ctcf", ["blocks.5.hook_resid_post"])
 
 
 class FakeRun:

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Num
 from numpy import ndarray
+
+
+class Resamples(NamedTuple):
+    """Resamples that all figures of an analysis share, and the level of the intervals made from them."""
+
+    weights: Num[ndarray, "resample row"]
+    """How often each row occurs in each."""
+
+    level: float
 
 
 def cluster_weights(
@@ -12,8 +23,11 @@ def cluster_weights(
 ) -> Int[ndarray, "resample row"]:
     """How often each row occurs in each resample: as many clusters are drawn with replacement as there are.
 
-    clusters: cluster of each row; rows of one cluster are drawn together (docs/methods.md, Intervals).
+    clusters: cluster of each row; rows of one cluster are drawn together (docs/methods.md, Intervals); may be
+    none.
     """
+    if not len(clusters):
+        return np.zeros((resamples, 0), dtype=np.int16)
     _, row_cluster = np.unique(clusters, return_inverse=True)
     count = int(row_cluster.max()) + 1
     drawn = rng.multinomial(count, np.full(count, 1 / count), size=resamples)

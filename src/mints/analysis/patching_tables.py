@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from numpy import ndarray
 
+from mints.analysis.bootstrap import Resamples
 from mints.analysis.multiplicity import benjamini_hochberg
 from mints.analysis.patching import COMPONENTS
 from mints.analysis.patching_sweep import Denoising, Sweep
@@ -18,14 +18,7 @@ from mints.analysis.restoration import restoration
 INPUT_FLAG = "restores the input, proves nothing"
 
 
-class Judge(NamedTuple):
-    """How all figures of one set of pairs are resampled."""
-
-    weights: Int[ndarray, "resample pair"]
-    level: float
-
-
-def head_rows(sweep: Sweep, with_control: Bool[ndarray, "pair"], judge: Judge, threshold: float) -> pd.DataFrame:
+def head_rows(sweep: Sweep, with_control: Bool[ndarray, "pair"], judge: Resamples, threshold: float) -> pd.DataFrame:
     """One row per direction and head, with nulls beside the denoising ones."""
     denoising = sweep.denoising
     effect = denoising.clean - denoising.corrupted
@@ -39,7 +32,7 @@ def head_rows(sweep: Sweep, with_control: Bool[ndarray, "pair"], judge: Judge, t
     return table
 
 
-def denoising_rows(denoising: Denoising, with_control: Bool[ndarray, "pair"], judge: Judge) -> pd.DataFrame:
+def denoising_rows(denoising: Denoising, with_control: Bool[ndarray, "pair"], judge: Resamples) -> pd.DataFrame:
     """One row per head: restoration, and the same for another pair's activation and for control edits."""
     effect = denoising.clean - denoising.corrupted
     base = denoising.corrupted[:, None, None]
@@ -59,7 +52,7 @@ def denoising_rows(denoising: Denoising, with_control: Bool[ndarray, "pair"], ju
 
 
 def restoration_rows(
-    change: Float[ndarray, "pair layer cell"], effect: Float[ndarray, "pair"], judge: Judge
+    change: Float[ndarray, "pair layer cell"], effect: Float[ndarray, "pair"], judge: Resamples
 ) -> pd.DataFrame:
     n_layers, n_cells = change.shape[1:]
     cells = restoration(change.reshape(len(change), n_layers * n_cells), effect, judge.weights, judge.level)
@@ -69,7 +62,7 @@ def restoration_rows(
     return table
 
 
-def component_rows(sweep: Sweep, judge: Judge) -> pd.DataFrame:
+def component_rows(sweep: Sweep, judge: Resamples) -> pd.DataFrame:
     """One row per direction, layer and component; the residual stream is the layer's input."""
     clean, corrupted = sweep.denoising.clean, sweep.denoising.corrupted
     changes = {
@@ -87,7 +80,7 @@ def component_rows(sweep: Sweep, judge: Judge) -> pd.DataFrame:
     return table
 
 
-def window_rows(sweep: Sweep, windows: Sequence[tuple[int, int]], judge: Judge) -> pd.DataFrame:
+def window_rows(sweep: Sweep, windows: Sequence[tuple[int, int]], judge: Resamples) -> pd.DataFrame:
     """One row per layer and nucleotide window."""
     clean, corrupted = sweep.denoising.clean, sweep.denoising.corrupted
     table = restoration_rows(sweep.windows - corrupted[:, None, None], clean - corrupted, judge)

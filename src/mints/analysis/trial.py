@@ -11,12 +11,13 @@ from numpy import ndarray
 
 from mints.analysis.attention_enrichment import enrichment_table
 from mints.analysis.attention_statistics import sum_attention
+from mints.analysis.bootstrap import Resamples
 from mints.analysis.ceiling import Ceiling
 from mints.analysis.evidence import Thresholds, evidence_table
 from mints.analysis.head_sums import resample
 from mints.analysis.patching import Readout
 from mints.analysis.patching_sweep import PairSet, denoise_heads
-from mints.analysis.patching_tables import Judge, denoising_rows
+from mints.analysis.patching_tables import denoising_rows
 from mints.analysis.qk_alignment import TOKEN_SETS, alignment_table
 from mints.analysis.token_roles import TokenRoles
 from mints.models.compute import Compute
@@ -32,7 +33,7 @@ class Scene(NamedTuple):
     weights: Int[ndarray, "resample sequence"]
     pairs: PairSet
     with_control: Bool[ndarray, "pair"]
-    judge: Judge
+    judge: Resamples
     ceilings: Sequence[Ceiling]
 
 

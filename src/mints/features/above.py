@@ -1,4 +1,4 @@
-"""The part of a model above a site: what it makes of changed activations, many at a time, and their gradients."""
+"""The part of a model above a site: read-outs of pairs for changed activations, many at a time, and their gradients."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mints.analysis.patching import PairTokens, ProbeLogit
+from mints.features.restart import Restart, putting, restart_at
 from mints.models.compute import Compute
 from mints.models.encoder import Encoder
-from mints.models.sites import match_sites, site_names
 
 READOUTS = ("probe", "probe_elsewhere", "substitution", "other_tokens")
 """Read-outs of a pair, in the order of their axis (`PairReadout`)."""
@@ -58,65 +58,38 @@ class PairReadout(NamedTuple):
         return torch.stack([*both, substitution.sum(1), others.sum(1)], dim=1)
 
 
-class SiteRun(NamedTuple):
-    """Runs of sequences of one length, up to a site."""
-
-    x: Float[Tensor, "row pos d_in"]
-    """Value at the site; heads lie side by side."""
-
-    below: Float[Tensor, "row pos d_model"]
-    """The stream from which the run is taken up again: the site's own value where the site is the stream."""
-
-    def rows(self, which: Int[Tensor, "some"]) -> SiteRun:
-        """Some of the runs."""
-        return SiteRun(self.x[which], self.below[which])
-
-
-class Above:
+class Above(NamedTuple):
     """What a model makes of the value at one site; layers below it are not run again."""
 
-    def __init__(self, encoder: Encoder, site: str, compute: Compute) -> None:
-        """Raises UsageError for a site that no layer has."""
-        (self.site,) = match_sites([site], [name for name in site_names(encoder.architecture) if name[:7] == "blocks."])
-        self.encoder, self.compute = encoder, compute
-        layer = int(site.split(".")[1])
-        self.is_stream = site.endswith(("hook_resid_pre", "hook_resid_post"))
-        self.start = layer + 1 if site.endswith("hook_resid_post") else layer
+    encoder: Encoder
+    site: str
+    compute: Compute
 
-    def record(self, ids: Int[Tensor, "row pos"]) -> SiteRun:
-        """Run sequences of one length without pads up to the site."""
-        layer = int(self.site.split(".")[1])
-        sites = [self.site, *([] if self.is_stream else [f"blocks.{layer}.hook_resid_pre"])]
+    def record(self, ids: Int[Tensor, "row pos"]) -> Restart:
+        """Run sequences of one length without pads up to the site.
+
+        Raises UsageError for a site that no layer of the model has.
+        """
+        ids = ids.to(self.compute.device)
         with torch.no_grad(), self.compute.autocast():
-            cache = self.encoder.run(ids.to(self.compute.device), sites=sites, stop=layer + 1).cache
-        return SiteRun(cache[self.site].flatten(2), cache[sites[-1]])
+            return restart_at(self.encoder, ids, torch.ones_like(ids, dtype=torch.bool), self.site)
 
     def readouts(
-        self,
-        x: Float[Tensor, "row pos d_in"],
-        below: Float[Tensor, "row pos d_model"],
-        readout: PairReadout,
+        self, x: Float[Tensor, "row pos d_in"], run: Restart, readout: PairReadout
     ) -> Float[Tensor, "row readout"]:
-        """Read-outs with these values at the site. below: one row for all, or one for each; not used of a stream.
+        """Read-outs with these values at the site. run: what lies below them, one row for all, or one for each.
 
         Raises ValueError where the probe reads a layer that ends below the site.
         """
         reads = f"blocks.{readout.probe.layer}.hook_resid_post"
-        run_again = readout.probe.layer >= self.start
-        if not run_again and reads != self.site:
+        if readout.probe.layer < run.layer and reads != self.site:
             raise ValueError(f"the probe reads {reads}, on which {self.site} has no influence")
-        real = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
-        residual, interventions = x, None
-        if not self.is_stream:
-            residual, interventions = below.expand(len(x), -1, -1), {self.site: lambda value: x.view(value.shape)}
-        output = self.encoder.run_from(
-            self.start, residual, real, sites=[reads] if run_again else [], interventions=interventions
-        )
-        return readout.of(self.encoder, output.cache[reads] if run_again else x, output.residual)
+        output = run.repeated(len(x) // len(run.x)).run(self.encoder, putting(x), sites=[reads])
+        return readout.of(self.encoder, output.cache[reads], output.residual)
 
     def changes(
         self,
-        run: SiteRun,
+        run: Restart,
         x: Float[Tensor, "row pos d_in"],
         readout: PairReadout,
         still: Float[Tensor, "rows readout"],
@@ -128,23 +101,23 @@ class Above:
         """
         filled = torch.cat([x, run.x.expand(len(still) - len(x), -1, -1)])
         with torch.no_grad(), self.compute.autocast():
-            return (self.readouts(filled, run.below, readout) - still)[: len(x)]
+            return (self.readouts(filled, run, readout) - still)[: len(x)]
 
-    def still(self, run: SiteRun, readout: PairReadout, rows: int) -> Float[Tensor, "row readout"]:
+    def still(self, run: Restart, readout: PairReadout, rows: int) -> Float[Tensor, "row readout"]:
         """Read-outs of one run as it is, as often as there are rows in a batch."""
         with torch.no_grad(), self.compute.autocast():
-            return self.readouts(run.x.repeat(rows, 1, 1), run.below, readout)
+            return self.readouts(run.x.repeat(rows, 1, 1), run, readout)
 
     def gradients(
         self,
         x: Float[Tensor, "row pos d_in"],
-        below: Float[Tensor, "row pos d_model"],
+        run: Restart,
         readout: PairReadout,
         which: Sequence[str] = READOUTS,
     ) -> Float[Tensor, "readout row pos d_in"]:
         """Gradients of these read-outs with respect to the value at the site."""
         with torch.enable_grad(), self.compute.autocast():
             x = x.detach().requires_grad_()
-            values = self.readouts(x, below, readout).sum(0)
+            values = self.readouts(x, run, readout).sum(0)
             asked = [values[READOUTS.index(name)] for name in which]
             return torch.stack([torch.autograd.grad(value, x, retain_graph=True)[0] for value in asked])

@@ -19,12 +19,12 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 from torch import Tensor
 
-from mints.analysis.bootstrap import interval
+from mints.analysis.bootstrap import Resamples, interval
 from mints.features.autoencoder import Frame
-from mints.features.circuit_edges import Resamples
 from mints.features.circuit_names import ERROR
 from mints.features.circuit_sites import CleanRun, Site, clean_runs, content_mask, resume
 from mints.features.feature_circuits import Sample, Setting
+from mints.features.matching import nearest
 
 RANDOM_CIRCUITS = 3
 """Random circuits of each size."""
@@ -80,7 +80,7 @@ def run_circuits(setting: Setting, circuits: Sequence[Circuit], sample: Sample) 
         rows = torch.arange(len(clean.rows), device=compute.device)
         with compute.inference():
             # What the lowest site holds is the same for every circuit.
-            lowest = _nodes(first, clean.activations[first.name], error=True)
+            lowest = _nodes(first, clean.activations(first), error=True)
             for place, circuit in enumerate(circuits):
                 moved = _displacement(setting, first, lowest, circuit, clean)
                 later = {site.name: partial(_restrict, setting, site, circuit, clean) for site in sites[1:]}
@@ -211,9 +211,7 @@ def random_circuit(setting: Setting, nodes: pd.DataFrame, rng: np.random.Generat
                 free[taken] = False
             if not free.any():
                 break
-            near = np.flatnonzero(free)
-            near = near[np.argsort(np.abs(frequency[near] - frequency[latent]), kind="stable")[:NEAREST]]
-            taken.append(int(rng.choice(near)))
+            taken.append(int(rng.choice(nearest(np.abs(frequency - frequency[latent]), free, NEAREST))))
             free[taken[-1]] = False
         parts.append(pd.DataFrame({"site": site.name, "latent": np.array(taken, dtype=np.int64)}))
     return pd.concat(parts, ignore_index=True)

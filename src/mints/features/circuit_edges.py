@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Int, Num
+from jaxtyping import Float, Int
 from numpy import ndarray
 
-from mints.analysis.bootstrap import interval
+from mints.analysis.bootstrap import Resamples, interval
 from mints.analysis.multiplicity import benjamini_hochberg
 from mints.features.circuit_names import ERROR, TO_BEHAVIOUR, TO_FEATURE
 from mints.features.contrast import Contrast
@@ -25,13 +25,6 @@ class Edges(NamedTuple):
 
     null: Float[ndarray, "edge"]
     """|weight| of the matched latents' edges, in units of their typical size for the target."""
-
-
-class Resamples(NamedTuple):
-    """How often each sequence occurs in each resample, and the level of the intervals made from them."""
-
-    weights: Num[ndarray, "resample sequence"]
-    level: float
 
 
 def behaviour_edges(

@@ -12,6 +12,7 @@ from torch import Tensor
 from mints.analysis.patching import PairTokens, Readout
 from mints.errors import UsageError
 from mints.features.autoencoder import SparseAutoencoder
+from mints.features.restart import Restart, adding, restart_from, sites_to_keep
 from mints.models.activations import TOKENS_PER_BATCH
 from mints.models.batching import in_batches, pad, token_counts
 from mints.models.compute import Compute
@@ -60,13 +61,14 @@ class CleanRun(NamedTuple):
     """Which of the given sequences these are."""
 
     batch: PairTokens
-    inputs: dict[int, Float[Tensor, "sequence pos d_model"]]
-    """`hook_resid_pre` of the layers that have a site."""
-
-    activations: dict[str, Float[Tensor, "sequence pos d_in"]]
-    """Values at the sites, heads side by side."""
+    restarts: dict[str, Restart]
+    """By site."""
 
     readout: Float[Tensor, "sequence"]
+
+    def activations(self, site: Site) -> Float[Tensor, "sequence pos d_in"]:
+        """Values at a site, heads side by side."""
+        return self.restarts[site.name].x.float()
 
 
 def in_order(sites: Sequence[Site], encoder: Encoder, readout: Readout) -> list[Site]:
@@ -96,18 +98,16 @@ def clean_runs(
     tokens_per_batch: int | None = None,
 ) -> Iterator[CleanRun]:
     """Run all sequences up to the read-out, in batches of similar lengths."""
-    layers = sorted({site.layer for site in sites})
     last = f"blocks.{readout.layer}.hook_resid_post"
-    kept = [f"blocks.{layer}.hook_resid_pre" for layer in layers] + [site.name for site in sites] + [last]
+    kept = [last, *(name for site in sites for name in sites_to_keep(encoder.architecture, site.name))]
 
     def run(rows: Int[ndarray, "sequence"]) -> CleanRun:
         padded = pad(encodings, rows, encoder.architecture.pad_id)
         batch = PairTokens(*(part.to(compute.device) for part in (padded.tokens, padded.real, padded.content)))
         with compute.inference():
             cache = encoder.run(batch.tokens, batch.real, sites=kept, stop=readout.layer + 1).cache
-            inputs = {layer: cache[f"blocks.{layer}.hook_resid_pre"] for layer in layers}
-            activations = {site.name: cache[site.name].flatten(2).float() for site in sites}
-            return CleanRun(rows, batch, inputs, activations, readout(encoder, cache[last], batch))
+            restarts = {site.name: restart_from(cache, batch.real, site.name) for site in sites}
+            return CleanRun(rows, batch, restarts, readout(encoder, cache[last], batch))
 
     budget = tokens_per_batch or TOKENS_PER_BATCH[compute.device.type]
     for _, result in in_batches(run, token_counts(encodings), budget, compute):
@@ -139,16 +139,17 @@ def resume(
     """
     batch = PairTokens(*(part[sequences] for part in clean.batch))
     last = f"blocks.{readout.layer}.hook_resid_post"
-    if site.is_output and site.layer == readout.layer:
-        return Resumed(readout(encoder, clean.activations[site.name][sequences] + displacement, batch), {})
-    kept = [other.name for other in later] + [last]
-    changed = dict(interventions or {})
-    if site.is_output:
-        start, residual = site.layer + 1, clean.activations[site.name][sequences] + displacement
-    else:
-        start, residual = site.layer, clean.inputs[site.layer][sequences]
-        changed[site.name] = lambda value: value + displacement.view_as(value).to(value.dtype)
-    output = encoder.run_from(start, residual, batch.real, sites=kept, interventions=changed, stop=readout.layer + 1)
+    output = (
+        clean.restarts[site.name]
+        .rows(sequences)
+        .run(
+            encoder,
+            adding(displacement),
+            sites=[*(other.name for other in later), last],
+            interventions=interventions,
+            stop=readout.layer + 1,
+        )
+    )
     activations = {other.name: output.cache[other.name].flatten(2).float() for other in later}
     return Resumed(readout(encoder, output.cache[last], batch), activations)
 
@@ -168,7 +169,7 @@ def measure_references(
         tokens += int(clean.batch.content.sum())
         for site in sites:
             with compute.inference():
-                parts = _sums(site.autoencoder, clean.activations[site.name][clean.batch.content])
+                parts = _sums(site.autoencoder, clean.activations(site)[clean.batch.content])
             before = sums.get(site.name)
             sums[site.name] = parts if before is None else [a + b for a, b in zip(before, parts, strict=True)]
     references = {}

@@ -104,12 +104,6 @@ def principal_directions(activations: Float[ndarray, "token d"]) -> Float[ndarra
     return vectors[:, ::-1].astype(np.float32)
 
 
-def random_directions(d: int, count: int, rng: np.random.Generator) -> Float[ndarray, "d direction"]:
-    """Directions of length 1, uniform over the sphere."""
-    drawn = rng.normal(size=(d, count))
-    return np.asarray((drawn / np.linalg.norm(drawn, axis=0)).astype(np.float32))
-
-
 def token_identity(tokens: Tokens, vocabulary: int) -> Matrix:
     """1 in the column of a token's id."""
     at = (np.arange(len(tokens.ids)), tokens.ids)

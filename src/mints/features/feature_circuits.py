@@ -16,13 +16,15 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 from scipy.stats import spearmanr
 
+from mints.analysis.bootstrap import Resamples
 from mints.analysis.patching import Readout
-from mints.features.circuit_edges import Edges, Resamples, behaviour_edges, feature_edges, judge
+from mints.features.circuit_edges import Edges, behaviour_edges, feature_edges, judge
 from mints.features.circuit_names import ERROR
 from mints.features.circuit_sites import Reference, Site
 from mints.features.contrast import Contrast
 from mints.features.latent_ablation import Ablations, ablate_nodes
 from mints.features.latent_attribution import Attribution, attribute_behaviour, attribute_latents
+from mints.features.matching import nearest
 from mints.models.compute import Compute
 from mints.models.encoder import Encoder
 from mints.models.tokenizers import Encoding
@@ -127,16 +129,10 @@ def matched_latents(
         at = np.flatnonzero(active == latent)
         if not len(at) or not free.any():
             continue
-        near = np.flatnonzero(free)[np.argsort(_distances(place, at[0])[free], kind="stable")[:NEAREST]]
-        match = int(rng.choice(near))
+        match = int(rng.choice(nearest(np.square(place - place[:, at]).sum(0), free, NEAREST)))
         free[match] = False
         taken.append(int(active[match]))
     return np.array(sorted(taken), dtype=np.int64)
-
-
-def _distances(place: Float[ndarray, "axis latent"], latent: int) -> Float[ndarray, "latent"]:
-    distances: Float[ndarray, "latent"] = np.square(place - place[:, [latent]]).sum(0)
-    return distances
 
 
 class Trace(NamedTuple):

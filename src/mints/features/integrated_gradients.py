@@ -11,9 +11,11 @@ from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 from torch import Tensor
 
-from mints.features.above import READOUTS, Above, PairReadout, SiteRun
+from mints.features.above import READOUTS, Above, PairReadout
 from mints.features.autoencoder import SparseAutoencoder
 from mints.features.latent_effects import TOKENS_PER_BATCH, added
+from mints.features.random_directions import redirected
+from mints.features.restart import Restart
 
 NODES = 10
 """Points of the path at which the gradient is taken."""
@@ -39,7 +41,7 @@ def left_riemann(count: int) -> Nodes:
 
 def mean_gradients(
     above: Above,
-    base: SiteRun,
+    base: Restart,
     source: Float[Tensor, "row pos d_in"],
     readout: PairReadout,
     nodes: Nodes,
@@ -59,7 +61,7 @@ def mean_gradients(
         place, weight = (torch.from_numpy(part[node[start : start + at_once]]).to(source.device) for part in nodes)
         run = base.rows(case)
         x = run.x + place[:, None, None].to(run.x.dtype) * (source[case] - run.x)
-        gradients = above.gradients(x, run.below, readout.rows(case), which).double()
+        gradients = above.gradients(x, run, readout.rows(case), which).double()
         total.index_add_(1, case, gradients * weight[:, None, None])
     return total
 
@@ -90,7 +92,7 @@ class Attributions(NamedTuple):
 def attribute(
     above: Above,
     autoencoder: SparseAutoencoder,
-    base: SiteRun,
+    base: Restart,
     source: Float[Tensor, "row pos d_in"],
     changed: Bool[Tensor, "row pos"],
     readout: PairReadout,
@@ -110,10 +112,8 @@ def attribute(
     here = changed.to(difference.device).double()[..., None]
     shares = []
     for gradient in gradients:  # one read-out at a time: tokens times latents is the largest array
-        random = torch.from_numpy(rng.normal(size=gradient.shape)).to(gradient)
-        random *= gradient.norm(dim=-1, keepdim=True) / random.norm(dim=-1, keepdim=True)
         share = difference * (gradient @ directions.T)
-        along_random = (difference * (random @ directions.T)).sum(1)
+        along_random = (difference * (redirected(gradient, rng) @ directions.T)).sum(1)
         shares.append(torch.stack([share.sum(1), (share * here).sum(1), along_random]))
     latents, at_changed, along_random = torch.stack(shares, dim=1)
     error = (gradients * unexplained).sum((2, 3))
@@ -127,7 +127,7 @@ def attribute(
 def attribute_changed(
     above: Above,
     autoencoder: SparseAutoencoder,
-    base: SiteRun,
+    base: Restart,
     source: Float[Tensor, "row pos d_in"],
     place: Int[Tensor, "row"],
     readout: PairReadout,
@@ -144,10 +144,10 @@ def attribute_changed(
 
 
 def _readouts(
-    above: Above, run: SiteRun, x: Float[Tensor, "row pos d_in"], readout: PairReadout
+    above: Above, run: Restart, x: Float[Tensor, "row pos d_in"], readout: PairReadout
 ) -> Float[Tensor, "readout row"]:
     with torch.no_grad(), above.compute.autocast():
-        return above.readouts(x, run.below, readout).T
+        return above.readouts(x, run, readout).T
 
 
 def top_share(attributions: Float[ndarray, "... latent"], count: int = 20) -> Float[ndarray, "..."]:

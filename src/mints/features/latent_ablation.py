@@ -97,7 +97,7 @@ def _ablate_batch(
     """Fill in the sequences of one batch."""
     with compute.inference():
         displace, firings = node_displacements(site, reference, nodes, clean, compute)
-        before = {other: reader(clean.activations[other.name]) for other, reader in readers.items()}
+        before = {other: reader(clean.activations(other)) for other, reader in readers.items()}
     result.firings[:, clean.rows] = firings
     node, sequence = np.nonzero(firings)
     content = content_mask(clean)
@@ -133,7 +133,7 @@ def node_displacements(
     site: Site, reference: Reference, nodes: Int[ndarray, "node"], clean: CleanRun, compute: Compute
 ) -> tuple[Displace, Int[ndarray, "node sequence"]]:
     """What ablating each node adds to a batch's activations, and on how many tokens of each sequence it does."""
-    autoencoder, x = site.autoencoder, clean.activations[site.name]
+    autoencoder, x = site.autoencoder, clean.activations(site)
     content = content_mask(clean)
     latents = torch.from_numpy(np.where(nodes == ERROR, 0, nodes)).to(compute.device)
     is_error = torch.from_numpy(nodes == ERROR).to(compute.device)

@@ -78,7 +78,7 @@ def attribute_latents(
                 (gradient,) = torch.autograd.grad(summed[place], held[:1], retain_graph=True)
                 estimates[place] += _estimate(upstream, reference, clean, gradient, compute)
         with compute.inference():
-            active = upstream.autoencoder.encode(clean.activations[upstream.name]) > 0
+            active = upstream.autoencoder.encode(clean.activations(upstream)) > 0
             firings += (active & content_mask(clean)).sum((0, 1)).cpu().numpy()
     return estimates[:, :-1] / np.maximum(firings, 1)
 
@@ -110,7 +110,7 @@ def _estimate(
     """Estimates of a site's latents, summed over the batch, and that of its error node at the end."""
     autoencoder, content = site.autoencoder, clean.batch.content
     with compute.inference():
-        x, by_x = clean.activations[site.name][content], gradient.flatten(2)[content].float()
+        x, by_x = clean.activations(site)[content], gradient.flatten(2)[content].float()
         latents, output = autoencoder(x)
         by_latent = (by_x * autoencoder.frame(x).size) @ autoencoder.W_dec.T
         above = (latents - reference.mean) * (latents > 0)

@@ -17,11 +17,17 @@ from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 from torch import Tensor
 
-from mints.features.above import Above, PairReadout, SiteRun
+from mints.features.above import Above, PairReadout
 from mints.features.autoencoder import SparseAutoencoder
+from mints.features.matching import nearest
+from mints.features.random_directions import redirected
+from mints.features.restart import Restart
 
 TOKENS_PER_BATCH = {"cpu": 2048, "cuda": 16_384, "mps": 8192}
 """Tokens that go through the layers above a site at once, gradients and logits of every token included."""
+
+NEAREST = 8
+"""A matched latent is drawn from so many that are nearest."""
 
 
 class Moves(NamedTuple):
@@ -52,9 +58,7 @@ class Moves(NamedTuple):
 
     def along_random_directions(self, rng: np.random.Generator) -> Moves:
         """Moves of equal length at the same tokens, each along a random direction of its own."""
-        drawn = torch.from_numpy(rng.normal(size=tuple(self.directions.shape))).to(self.directions)
-        drawn *= (self.directions.norm(dim=1) / drawn.norm(dim=1))[:, None]
-        return self._replace(directions=drawn)
+        return self._replace(directions=redirected(self.directions, rng))
 
 
 @torch.no_grad()
@@ -86,7 +90,7 @@ def _moves(autoencoder: SparseAutoencoder, difference: Float[Tensor, "pos d_sae"
 
 
 def effects_of_each(
-    above: Above, run: SiteRun, moves: Moves, readout: PairReadout, tokens_per_batch: int | None = None
+    above: Above, run: Restart, moves: Moves, readout: PairReadout, tokens_per_batch: int | None = None
 ) -> Float[ndarray, "latent readout"]:
     """Change of every read-out with one latent moved at a time; each is a row of a batch from the site on."""
 
@@ -98,7 +102,7 @@ def effects_of_each(
 
 def effects_of_sets(
     above: Above,
-    run: SiteRun,
+    run: Restart,
     moves: Moves,
     sets: Sequence[Int[ndarray, "member"]],
     readout: PairReadout,
@@ -119,7 +123,7 @@ def effects_of_sets(
 
 def effects_of_values(
     above: Above,
-    run: SiteRun,
+    run: Restart,
     values: Float[Tensor, "row pos d_in"],
     readout: PairReadout,
     tokens_per_batch: int | None = None,
@@ -130,7 +134,7 @@ def effects_of_values(
 
 def _over_rows(
     above: Above,
-    run: SiteRun,
+    run: Restart,
     values: Callable[[slice], Float[Tensor, "row pos d_in"]],
     count: int,
     readout: PairReadout,
@@ -171,8 +175,8 @@ class PairEffects(NamedTuple):
 def patch_each(
     above: Above,
     autoencoder: SparseAutoencoder,
-    clean: SiteRun,
-    corrupted: SiteRun,
+    clean: Restart,
+    corrupted: Restart,
     where: Bool[Tensor, "pos"],
     readout: PairReadout,
     rng: np.random.Generator,
@@ -180,7 +184,7 @@ def patch_each(
     """Exchange every latent that differs between the runs of one pair, one at a time, at these tokens."""
     moves = moves_between(autoencoder, corrupted.x[0], clean.x[0], where)
     random = moves.along_random_directions(rng)
-    gradients = above.gradients(corrupted.x, corrupted.below, readout)[:, 0].float()
+    gradients = above.gradients(corrupted.x, corrupted, readout)[:, 0].float()
     return PairEffects(
         moves.latents.cpu().numpy(),
         moves.lengths().cpu().numpy(),
@@ -203,8 +207,8 @@ def matched_others(
     ranks = np.stack([values.argsort(kind="stable").argsort(kind="stable") for values in (lengths, frequencies)])
     distance = np.abs(ranks[:, :, None] - ranks[:, None, :]).sum(0).astype(float)
     np.fill_diagonal(distance, np.inf)
-    nearest: Int[ndarray, "latent other"] = distance.argsort(axis=1, kind="stable")[:, : min(count, len(lengths) - 1)]
-    return nearest
+    others: Int[ndarray, "latent other"] = distance.argsort(axis=1, kind="stable")[:, : min(count, len(lengths) - 1)]
+    return others
 
 
 def matched_set(
@@ -212,7 +216,6 @@ def matched_set(
     lengths: Float[ndarray, "d_sae"],
     frequencies: Float[ndarray, "d_sae"],
     rng: np.random.Generator,
-    nearest: int = 8,
 ) -> Int[ndarray, "member"]:
     """A set of as many other latents, each drawn from the nearest free ones in length of move and firing frequency.
 
@@ -226,8 +229,6 @@ def matched_set(
     drawn = np.empty(len(chosen), dtype=np.int64)
     for place, latent in enumerate(chosen):
         distance = np.abs(ranks - ranks[:, [latent]]).sum(0) + np.where(lengths > 0, 0, 2 * len(lengths))
-        candidates = np.flatnonzero(free)
-        candidates = candidates[distance[candidates].argsort(kind="stable")[:nearest]]
-        drawn[place] = rng.choice(candidates)
+        drawn[place] = rng.choice(nearest(distance, free, NEAREST))
         free[drawn[place]] = False
     return drawn

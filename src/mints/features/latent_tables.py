@@ -10,9 +10,8 @@ import pandas as pd
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from mints.analysis.bootstrap import interval
+from mints.analysis.bootstrap import Resamples, interval
 from mints.analysis.multiplicity import benjamini_hochberg
-from mints.analysis.patching_tables import Judge
 from mints.analysis.qk_alignment import bootstrap_p
 from mints.analysis.restoration import restoration
 from mints.features.above import READOUTS
@@ -71,7 +70,7 @@ def gather(pairs: Sequence[PairEffects], frequencies: Float[ndarray, "d_sae"]) -
 
 
 def latent_table(
-    effects: Dense, totals: Float[ndarray, "pair readout"], frequencies: Float[ndarray, "d_sae"], judge: Judge
+    effects: Dense, totals: Float[ndarray, "pair readout"], frequencies: Float[ndarray, "d_sae"], judge: Resamples
 ) -> pd.DataFrame:
     """One row per direction, read-out and latent.
 
@@ -105,7 +104,7 @@ def latent_table(
     return pd.concat(tables, ignore_index=True)
 
 
-def _means(name: str, values: Float[ndarray, "pair cell"], judge: Judge) -> dict[str, ndarray]:
+def _means(name: str, values: Float[ndarray, "pair cell"], judge: Resamples) -> dict[str, ndarray]:
     """Mean over pairs with interval, and the p-value of a mean of zero."""
     whole = np.concatenate([np.ones((1, len(values))), judge.weights])
     with np.errstate(invalid="ignore"):
@@ -115,7 +114,7 @@ def _means(name: str, values: Float[ndarray, "pair cell"], judge: Judge) -> dict
 
 
 def _shares(
-    change: Float[ndarray, "pair cell"], total: Float[ndarray, "pair"], judge: Judge
+    change: Float[ndarray, "pair cell"], total: Float[ndarray, "pair"], judge: Resamples
 ) -> tuple[Float[ndarray, "cell"], Float[ndarray, "cell"], Float[ndarray, "cell"]]:
     """Ratio of sums over pairs, with interval."""
     if not change.size:
@@ -124,7 +123,7 @@ def _shares(
     return share.pm, share.pm_low, share.pm_high
 
 
-def _effect(total: Float[ndarray, "pair"], judge: Judge) -> dict[str, float]:
+def _effect(total: Float[ndarray, "pair"], judge: Resamples) -> dict[str, float]:
     """The mean effect that shares are of: where its interval holds 0, they mean nothing."""
     if not len(total):
         return dict.fromkeys(("effect", "effect_low", "effect_high"), np.nan)
@@ -159,7 +158,7 @@ def set_table(
     sets: Sets,
     changes: Float[ndarray, "pair set readout"],
     totals: Float[ndarray, "pair readout"],
-    judge: Judge,
+    judge: Resamples,
 ) -> pd.DataFrame:
     """One row per read-out, ranking and size: mean change over pairs, and its share of the mean effect."""
     labels = list(dict.fromkeys(zip(sets.ranking, sets.size, strict=True)))

@@ -157,10 +157,3 @@ def principal_components(
     mean = train.mean(axis=0)
     _, _, directions = np.linalg.svd(train - mean, full_matrices=False)
     return mean, directions[:count].T
-
-
-def random_directions(d: int, count: int, rng: Generator) -> Float[ndarray, "d direction"]:
-    """Unit vectors of random direction, one a column."""
-    directions = rng.normal(size=(d, count))
-    unit: Float[ndarray, "d direction"] = directions / np.linalg.norm(directions, axis=0)
-    return unit

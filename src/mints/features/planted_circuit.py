@@ -109,8 +109,8 @@ def planting_tokens(setting: Setting, encodings: Sequence[Encoding]) -> Planting
         with compute.inference():
             cache = encoder.run(clean.batch.tokens, clean.batch.real, sites=wanted, stop=layer + 1).cache
             read, post, middle, added = (cache[name][content].float() for name in wanted)
-            latents = (site.autoencoder.encode(clean.activations[site.name][content]) for site in (low, high))
-            after = clean.activations[high.name][content]
+            latents = (site.autoencoder.encode(clean.activations(site)[content]) for site in (low, high))
+            after = clean.activations(high)[content]
             parts.append((*latents, read, post, after, (middle + added).std(-1, correction=0)))
     upstream, downstream, read, post, after, spread = (torch.cat(part).cpu() for part in zip(*parts, strict=True))
     return PlantingTokens(upstream, downstream, read, post, after, float(spread.mean()) if post_norm else 1.0)
@@ -166,7 +166,7 @@ def driven_share(setting: Setting, pair: PlantedPair, encodings: Sequence[Encodi
     total = 0.0
     for clean in clean_runs(planted, [neuron], encodings, readout, compute, budget):
         with compute.inference():
-            total += float(reader.encode(clean.activations[neuron.name][clean.batch.content]).sum())
+            total += float(reader.encode(clean.activations(neuron)[clean.batch.content]).sum())
     return float(done.downstream[neuron.name].sum()) / max(total, 1e-12)
 
 

@@ -11,13 +11,13 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
 from torch.nn import functional
 
 from mints.features.autoencoder import SparseAutoencoder
-from mints.features.restart import Restart, restart_at
+from mints.features.restart import Restart, adding, restart_at
 from mints.features.steering_sites import SteeringSites
 from mints.models.activations import TOKENS_PER_BATCH
 from mints.models.batching import in_batches, pad, token_counts
@@ -78,7 +78,6 @@ class _Batch(NamedTuple):
 
     rows: Int[ndarray, "site"]
     restart: Restart
-    real: Bool[Tensor, "site pos"]
     latents: Float[Tensor, "site pos"]
     """Of the steered latent."""
 
@@ -111,14 +110,14 @@ def steer(
     def of_rows(rows: Int[ndarray, "batch"]) -> Steering:
         batch = _open(encoder, autoencoder, site, sites, rows, steered.latent, compute)
         reader = _Reader(encoder, sites, rows, ordinary, compute.device)
-        at_once = min(max(1, budget // batch.real.numel()), len(arms))
+        at_once = min(max(1, budget // batch.restart.real.numel()), len(arms))
         # Arms and the runs without steering are batches of one shape: what is not changed is then equal to the bit.
-        without = reader.log_p(batch, torch.zeros(at_once, *batch.restart.activations.shape, device=compute.device))
+        without = reader.log_p(batch, torch.zeros(at_once, *batch.restart.x.shape, device=compute.device))
         unsteered = reader.measure(without, without)
         parts = []
         for start in range(0, len(arms), at_once):
             chosen = arms[start : start + at_once]
-            moved = torch.zeros(at_once, *batch.restart.activations.shape, device=compute.device)
+            moved = torch.zeros(at_once, *batch.restart.x.shape, device=compute.device)
             for place, arm in enumerate(chosen):
                 moved[place] = _moved(batch, autoencoder, steered, arm, sites)
             after = reader.measure(reader.log_p(batch, moved), without)
@@ -141,10 +140,9 @@ def _open(
     compute: Compute,
 ) -> _Batch:
     padded = pad(sites.encodings, rows, encoder.architecture.pad_id)
-    real = padded.real.to(compute.device)
-    restart = restart_at(encoder, padded.tokens.to(compute.device), real, site)
-    x = restart.activations
-    return _Batch(rows, restart, real, autoencoder.encode(x)[..., latent], autoencoder.frame(x).size[..., 0])
+    restart = restart_at(encoder, padded.tokens.to(compute.device), padded.real.to(compute.device), site)
+    x = restart.x
+    return _Batch(rows, restart, autoencoder.encode(x)[..., latent], autoencoder.frame(x).size[..., 0])
 
 
 def _moved(
@@ -154,7 +152,7 @@ def _moved(
     amount = arm.dose * steered.scale
     wanted = (batch.latents + amount).clamp(min=0) if arm.kind == "add" else torch.full_like(batch.latents, amount)
     length = (wanted - batch.latents) * batch.size * autoencoder.W_dec[steered.latent].norm()
-    where = torch.zeros_like(batch.real)
+    where = torch.zeros_like(batch.restart.real)
     where.scatter_(1, torch.from_numpy(sites.places(arm.position)[batch.rows]).to(where.device), True)
     moved: Float[Tensor, "site pos d_in"] = (length * where)[..., None] * steered.directions[arm.direction]
     return moved
@@ -189,7 +187,7 @@ class _Reader:
     def log_p(self, batch: _Batch, moved: Float[Tensor, "arm site pos d_in"]) -> Float[Tensor, "arm site hidden token"]:
         """Log-probabilities at the hidden tokens once `moved` has been added to the site's activations."""
         arms, n_sites = moved.shape[:2]
-        residual = batch.restart.run(self.encoder, moved.flatten(0, 1), batch.real)
+        residual = batch.restart.repeated(arms).run(self.encoder, adding(moved.flatten(0, 1))).residual
         residual = residual.view(arms, n_sites, *residual.shape[1:])
         read = residual.gather(2, self.hidden[None, :, :, None].expand(arms, -1, -1, residual.shape[-1]))
         return functional.log_softmax(self.encoder.logits(read).double(), dim=-1)

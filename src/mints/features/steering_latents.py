@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mints.features.autoencoder import SparseAutoencoder
 from mints.features.concepts import Matrix
-from mints.features.restart import restart_at
+from mints.features.restart import adding, restart_at
 from mints.features.steering import Steered
 from mints.features.steering_sites import SteeringSites
 from mints.models.activations import TOKENS_PER_BATCH
@@ -73,12 +73,12 @@ def dose_gradient(
         with torch.no_grad():
             restart = restart_at(encoder, padded.tokens.to(compute.device), real, site)
         with torch.enable_grad():
-            moved = torch.zeros_like(restart.activations, dtype=torch.float32, requires_grad=True)
-            residual = restart.run(encoder, moved, real)[which, hidden]
+            moved = torch.zeros_like(restart.x, dtype=torch.float32, requires_grad=True)
+            residual = restart.run(encoder, adding(moved)).residual[which, hidden]
             log_p = encoder.logits(residual).float().log_softmax(-1)[which, target]
             log_odds = log_p - torch.log(-torch.expm1(log_p))
             (slope,) = torch.autograd.grad(log_odds.sum(), moved)
-        size = autoencoder.frame(restart.activations).size[which, hidden]
+        size = autoencoder.frame(restart.x).size[which, hidden]
         with torch.no_grad(), torch.autocast(size.device.type, enabled=False):
             return (slope[which, hidden] * size @ autoencoder.W_dec.T).double().sum(0).cpu()
 

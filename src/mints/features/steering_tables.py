@@ -11,7 +11,7 @@ import pandas as pd
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from mints.analysis.bootstrap import interval
+from mints.analysis.bootstrap import Resamples, interval
 from mints.analysis.multiplicity import benjamini_hochberg
 from mints.features.steering import KINDS, MEASURES, Arm, Steering
 from mints.features.steering_sites import POSITIONS
@@ -67,13 +67,6 @@ def curves(
     return Curves(of(0), {name: np.stack([of(d) for d in members]) for name, members in found.items() if members})
 
 
-class Judge(NamedTuple):
-    """How the means over sites are resampled."""
-
-    weights: Int[ndarray, "resample site"]
-    level: float
-
-
 def mean_over_sites(
     values: Float[ndarray, "... site"], weights: Int[ndarray, "resample site"]
 ) -> Float[ndarray, "... resample"]:
@@ -104,7 +97,7 @@ def slope_weights(doses: Sequence[float]) -> Float[ndarray, "dose"]:
     return weights
 
 
-def dose_rows(found: Curves, doses: Sequence[float], judge: Judge) -> pd.DataFrame:
+def dose_rows(found: Curves, doses: Sequence[float], judge: Resamples) -> pd.DataFrame:
     """One row per dose and measure: mean effect over sites with its interval, and the band of the nulls' means."""
     ones = np.ones((1, judge.weights.shape[1]), dtype=int)
     rows = []
@@ -124,7 +117,7 @@ def dose_rows(found: Curves, doses: Sequence[float], judge: Judge) -> pd.DataFra
     return pd.DataFrame(rows)
 
 
-def summary_rows(found: Curves, doses: Sequence[float], judge: Judge) -> pd.DataFrame:
+def summary_rows(found: Curves, doses: Sequence[float], judge: Resamples) -> pd.DataFrame:
     """One row per measure: area and slope of the dose–response with intervals and p against each null.
 
     p: share of the null's draws that reach the latent's own figure, the latent counted among them (Phipson & Smyth
@@ -151,7 +144,7 @@ def summary_rows(found: Curves, doses: Sequence[float], judge: Judge) -> pd.Data
     return pd.DataFrame(rows)
 
 
-def beyond_rows(hidden: Curves, elsewhere: Curves, doses: Sequence[float], judge: Judge) -> pd.DataFrame:
+def beyond_rows(hidden: Curves, elsewhere: Curves, doses: Sequence[float], judge: Resamples) -> pd.DataFrame:
     """One row per measure: area at the hidden token less area elsewhere, paired over sites, with its interval."""
     ones = np.ones((1, judge.weights.shape[1]), dtype=int)
     difference = np.tensordot(area_weights(doses), hidden.own - elsewhere.own, 1)
@@ -179,7 +172,7 @@ def with_q(summary: pd.DataFrame) -> pd.DataFrame:
 
 
 def dose_table(
-    steering: Steering, arms: Sequence[Arm], doses: Sequence[float], draws: int, judge: Judge
+    steering: Steering, arms: Sequence[Arm], doses: Sequence[float], draws: int, judge: Resamples
 ) -> pd.DataFrame:
     """`dose_rows` of every position and kind."""
     tables = []
@@ -192,7 +185,7 @@ def dose_table(
 
 
 def summary_table(
-    steering: Steering, arms: Sequence[Arm], doses: Sequence[float], draws: int, judge: Judge
+    steering: Steering, arms: Sequence[Arm], doses: Sequence[float], draws: int, judge: Resamples
 ) -> pd.DataFrame:
     """`summary_rows` of every position and kind; away from the hidden token, what the hidden token has beyond it."""
     tables = []

@@ -9,11 +9,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from mints.analysis.bootstrap import cluster_weights
+from mints.analysis.bootstrap import Resamples, cluster_weights
 from mints.analysis.calibration import detection_table, false_positive_table, sensitivities
 from mints.analysis.ceiling import Ceiling, cross_products, fold_of, measure_ceilings
 from mints.analysis.patching import ProbeLogit, heads_of
-from mints.analysis.patching_tables import Judge
 from mints.analysis.planting import make_detector, plant
 from mints.analysis.probes import Labelled, fit_probe
 from mints.analysis.token_roles import assign_roles
@@ -23,10 +22,11 @@ from mints.models.activations import TOKENS_PER_BATCH, mean_residuals
 from mints.models.encoder import Encoder, randomly_initialised
 from mints.pipeline.run import Run
 from mints.report.calibration import detection_figure
-from mints.studies.genomic.causal_intervention import encode_pairs, probe_readout, with_partners
+from mints.studies.genomic.causal_intervention import encode_pairs, with_partners
 from mints.studies.genomic.counterfactuals import make_pairs
 from mints.studies.genomic.evidence import thresholds_of
 from mints.studies.genomic.models import OpenModel, open_model
+from mints.studies.genomic.probe_readouts import probe_readout
 from mints.studies.genomic.questions import OpenQuestion, boundaries, open_question
 
 FOLDS = 5
@@ -99,7 +99,7 @@ def make_scene(
     roles = assign_roles(sequences, encodings, labels, question.asked(), permutations, rng).roles
     clusters, resamples = rows["cluster"].to_numpy(), run.config.probe_bootstrap_samples
     pairs = with_partners(pairs, tokenizer, rng)
-    judge = Judge(cluster_weights(pairs["unit"].to_numpy(), resamples, rng), bench.setting.level)
+    judge = Resamples(cluster_weights(pairs["unit"].to_numpy(), resamples, rng), bench.setting.level)
     first = np.searchsorted(roles.sequence, np.arange(1, len(rows)))
     limits = ceilings(encodings, np.split(roles.bits[:, 0], first), fold_of(clusters, FOLDS, rng))
     weights = cluster_weights(clusters, resamples, rng)

@@ -6,21 +6,22 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy import ndarray
 from scipy.stats import spearmanr
 
-from mints.analysis.bootstrap import cluster_weights
+from mints.analysis.bootstrap import Resamples
 from mints.analysis.head_sums import from_arrays, map_leaves, to_arrays
 from mints.analysis.patching import ProbeLogit
 from mints.analysis.patching_sweep import TOKENS_PER_BATCH, PairSet, Sweep, empty_sweep, part_of, sweep_pairs
-from mints.analysis.patching_tables import Judge, component_rows, head_rows, restoration_rows, window_rows
+from mints.analysis.patching_tables import component_rows, head_rows, restoration_rows, window_rows
 from mints.analysis.restoration import linked, other_pair
 from mints.models.tokenizers import Tokenizer
 from mints.pipeline.run import Run
 from mints.report import patching as figures
 from mints.report.head_maps import head_map, head_maps_figure
 from mints.studies.genomic.models import OpenModel, open_model
+from mints.studies.genomic.probe_readouts import probe_readout
+from mints.studies.genomic.resampling import resamples_of
 
 SHARD = 64
 """Pairs of one shard."""
@@ -67,14 +68,6 @@ def sanity(sweep: Sweep) -> dict[str, float]:
     }
 
 
-def probe_readout(run: Run, task: str) -> ProbeLogit:
-    """The task's probe at the layer that validation chose."""
-    probe = run.load(f"probes/{task}.npz")
-    layer = int(probe["chosen_layer"])
-    weights = torch.from_numpy(probe[f"layer_{layer}_weights"].astype(np.float32))
-    return ProbeLogit(layer, weights, float(probe[f"layer_{layer}_bias"]))
-
-
 def with_partners(pairs: pd.DataFrame, tokenizer: Tokenizer, rng: np.random.Generator) -> pd.DataFrame:
     """The pairs with the row of another pair, from which nulls take their activations, and what is resampled as one."""
     lengths = np.array([len(encoding.ids) for encoding in tokenizer.encode_many(pairs["clean"].tolist())], dtype=int)
@@ -113,17 +106,9 @@ def stream_sweep(run: Run, model: OpenModel, pairs: pd.DataFrame, readout: Probe
     return map_leaves(lambda *leaves: np.concatenate(leaves), *parts)
 
 
-def judge_of(run: Run, pairs: pd.DataFrame) -> Judge:
-    """Resamples of the pairs, those that hang together as one."""
-    resamples, rng = run.config.probe_bootstrap_samples, run.rng("resamples")
-    units = pairs["unit"].to_numpy()
-    weights = cluster_weights(units, resamples, rng) if len(pairs) else np.zeros((resamples, 0), dtype=np.int64)
-    return Judge(weights, run.config.probe_ci_level)
-
-
 def report_question(run: Run, name: str, pairs: pd.DataFrame, sweep: Sweep, readout_layer: int) -> None:
     """Tables and figures of one question."""
-    judge = judge_of(run, pairs)
+    judge = resamples_of(run, pairs["unit"].to_numpy())
     heads = head_rows(sweep, pairs["control"].notna().to_numpy(), judge, run.config.registered.restoration)
     components = component_rows(sweep, judge)
     windows = window_rows(sweep, WINDOWS, judge)
@@ -173,7 +158,8 @@ def patch_natural_pairs(run: Run, model: OpenModel, name: str, readout: ProbeLog
     """Heads of the pairs that nature made: reference window and variant."""
     pairs = with_partners(run.load(f"counterfactuals/{name}_natural_pairs.csv"), model.tokenizer, run.rng(name))
     sweep = stream_sweep(run, model, pairs, readout, f"{name} natural pairs")
-    heads = head_rows(sweep, np.zeros(len(pairs), dtype=bool), judge_of(run, pairs), run.config.registered.restoration)
+    judge, no_control = resamples_of(run, pairs["unit"].to_numpy()), np.zeros(len(pairs), dtype=bool)
+    heads = head_rows(sweep, no_control, judge, run.config.registered.restoration)
     run.save(f"patching/{name}_natural_pairs.csv", heads)
 
 
@@ -190,7 +176,7 @@ def patch_single_pair(run: Run, model: OpenModel, asked: Any, pairs: pd.DataFram
     pair = source.iloc[:1].assign(control=None, partner=0)
     name = " ".join(pair["name"])
     sweep = stream_sweep(run, model, pair, readout, f"{asked.name} single pair")
-    judge = Judge(np.ones((1, len(pair)), dtype=np.int64), run.config.probe_ci_level)
+    judge = Resamples(np.ones((1, len(pair)), dtype=np.int64), run.config.probe_ci_level)
     clean, corrupted = sweep.denoising.clean, sweep.denoising.corrupted
     table = restoration_rows(sweep.denoising.heads - corrupted[:, None, None], clean - corrupted, judge)[
         ["layer", "head", "pm"]

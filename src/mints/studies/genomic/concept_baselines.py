@@ -16,12 +16,12 @@ from mints.features.columns import (
     DenseColumns,
     SparseColumns,
     principal_directions,
-    random_directions,
     token_identity,
     word_identity,
 )
 from mints.features.concept_scores import Chosen, called_by, choose, f1_of_calling_everything
 from mints.features.concepts import ConceptLabels, Matrix
+from mints.features.random_directions import random_directions
 from mints.models.encoder import Encoder
 from mints.models.sites import site_names
 from mints.models.tokenizers import Encoding
@@ -88,7 +88,7 @@ def of_activations(scene: Scene, site: str, validation: Scored, test: Scored, wi
     sites = list(dict.fromkeys([site, neurons] if has_neurons else [site]))
     values = [activations_of(scene, sites, part.encodings, part.tokens) for part in (validation, test)]
     components = principal_directions(training_activations(scene, site))
-    drawn = random_directions(len(components), width, scene.run.rng(f"{site} random directions"))
+    drawn = random_directions(len(components), width, scene.run.rng(f"{site} random directions")).astype(np.float32)
     kinds = {
         "dimensions": (site, None, True),
         "principal_components": (site, components, True),

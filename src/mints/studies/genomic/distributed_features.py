@@ -22,9 +22,9 @@ from mints.features.motif_alignment import (
     margin,
     permutations_within,
     principal_components,
-    random_directions,
 )
 from mints.features.pooling import sequence_maxima, sequence_means
+from mints.features.random_directions import random_directions
 from mints.features.training import Recipe, Trainer
 from mints.pipeline.run import Run
 from mints.report.feature_search import search_figure, top_latents_figure

@@ -6,13 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-import torch
 
-from mints.analysis.bootstrap import cluster_weights
-from mints.analysis.patching import ProbeLogit
 from mints.errors import UsageError
 from mints.features.circuit_curves import circuit_curves
-from mints.features.circuit_edges import Resamples
 from mints.features.circuit_sites import Site, in_order, measure_references
 from mints.features.contrast import Contrast
 from mints.features.feature_circuits import Sample, Setting, confirm, screen
@@ -24,7 +20,9 @@ from mints.pipeline.run import Run
 from mints.report import feature_circuits as figures
 from mints.studies.genomic.dictionaries import open_autoencoder
 from mints.studies.genomic.models import OpenModel, open_model
+from mints.studies.genomic.probe_readouts import probe_readout
 from mints.studies.genomic.questions import feature_question
+from mints.studies.genomic.resampling import resamples_of
 
 REFERENCES = 4
 """Training sequences for each that is traced: means are taken and planted neurons fitted on them."""
@@ -60,10 +58,7 @@ def run_feature_circuits(run: Run) -> None:
     reference = draw(run, model, table, "train", REFERENCES * count)
     tracing, testing = (draw(run, model, table, split, count) for split in ("validation", "test"))
     setting = open_setting(run, model, asked.task, reference)
-    resamples = Resamples(
-        cluster_weights(testing.clusters, run.config.probe_bootstrap_samples, run.rng("resamples")),
-        run.config.probe_ci_level,
-    )
+    resamples = resamples_of(run, testing.clusters)
     candidates = screen(setting, tracing.sample())
     trace = confirm(setting, candidates, testing.sample(), resamples, run.rng("matched"))
     curves = circuit_curves(setting, candidates.ranking, testing.sample(), resamples, run.rng("random circuits"))
@@ -99,31 +94,11 @@ def open_setting(run: Run, model: OpenModel, task: str, reference: Sequences) ->
         Site(name, open_autoencoder(run, name).to(model.compute.device).requires_grad_(False))
         for name in run.config.features.sites
     ]
-    readout = probe_above(run, task, sites)
+    readout = probe_readout(run, task, run.config.features.sites)
     sites = in_order(sites, model.encoder, readout)
     budget = run.config.tokens_per_batch
     means = measure_references(model.encoder, sites, reference.encodings, readout, model.compute, budget)
     return Setting(model.encoder, sites, means, readout, model.compute, budget)
-
-
-def probe_above(run: Run, task: str, sites: list[Site]) -> ProbeLogit:
-    """The task's probe at the layer that validation chose, or, if a site lies above that, at the next probed layer.
-
-    Raises UsageError where no probed layer is high enough.
-    """
-    probe = run.load(f"probes/{task}.npz")
-    chosen, highest = int(probe["chosen_layer"]), max(site.layer for site in sites)
-    probed = sorted(int(name.split("_")[1]) for name in probe if name.endswith("_weights"))
-    enough = [layer for layer in probed if layer >= max(chosen, highest)]
-    if not enough:
-        raise UsageError(f"no probe of {task} lies at or above layer {highest}, where features.sites has a site")
-    if enough[0] != chosen:
-        run.warn(
-            f"the probe of {task} that validation chose reads layer {chosen}, below a site: layer {enough[0]} it is"
-        )
-    layer = enough[0]
-    weights = torch.from_numpy(probe[f"layer_{layer}_weights"].astype(np.float32))
-    return ProbeLogit(layer, weights, float(probe[f"layer_{layer}_bias"]))
 
 
 def planted_trials(run: Run, setting: Setting, reference: Sequences, testing: Sequences) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from numpy import ndarray
 from scipy.stats import spearmanr
 
-from mints.analysis.patching_tables import Judge
+from mints.analysis.bootstrap import Resamples
 from mints.features.above import READOUTS, Above
 from mints.features.integrated_gradients import (
     NODES,
@@ -31,13 +31,13 @@ from mints.features.latent_effects import (
 from mints.features.latent_tables import DIRECTIONS, Sets, cumulative_sets, gather, latent_table, set_table
 from mints.pipeline.run import Run
 from mints.report.latents import latent_effects_figure
+from mints.studies.genomic.resampling import resamples_of
 from mints.studies.genomic.traced_pairs import (
     PairRun,
     Traced,
     attribute_pair,
     attribution_table,
     halves,
-    judge_of,
     opened,
 )
 
@@ -103,7 +103,7 @@ def trace_pairs(run: Run, traced: Traced, question: str, limit: int) -> None:
     ranked = rank_latents(run, traced, ranking, rng)
     sets = {"changed tokens": make_sets(ranked, rng).joined(everything), "all tokens": everything}
     patched = patch_pairs(run, traced, reported, sets, rng)
-    judge = judge_of(run, reported)
+    judge = resamples_of(run, reported["cluster"].to_numpy())
     effects = gather(patched.singles, ranked.frequency)
     singles = latent_table(effects, patched.totals, ranked.frequency, judge)
     cumulative = set_tables(sets, patched, judge)
@@ -131,7 +131,7 @@ def rank_latents(run: Run, traced: Traced, pairs: pd.DataFrame, rng: np.random.G
         integrated += found.at_changed[:, 0]
         effect += found.effect[:, 0]
         moves = moves_between(traced.autoencoder, pair.corrupted.x[0], pair.clean.x[0], changed)
-        gradients = traced.above.gradients(pair.corrupted.x, pair.corrupted.below, pair.readout)[:, 0].float()
+        gradients = traced.above.gradients(pair.corrupted.x, pair.corrupted, pair.readout)[:, 0].float()
         latents = moves.latents.cpu().numpy()
         estimated[:, latents] += moves.estimates(gradients).T.cpu().numpy()
         length[latents] += moves.lengths().cpu().numpy()
@@ -187,7 +187,7 @@ def patch_pairs(
     return Patched(singles, stacked, np.array(totals).reshape(-1, len(READOUTS)), largest)
 
 
-def set_tables(sets: Mapping[str, Sets], patched: Patched, judge: Judge) -> pd.DataFrame:
+def set_tables(sets: Mapping[str, Sets], patched: Patched, judge: Resamples) -> pd.DataFrame:
     """One row per tokens, direction, read-out and set; the error alone and the whole value are rows like sets."""
     nobody = np.zeros(0, dtype=np.int64)
     tables = []

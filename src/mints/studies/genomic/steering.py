@@ -10,7 +10,6 @@ from jaxtyping import Int
 from numpy import ndarray
 from scipy.sparse import csr_array
 
-from mints.analysis.bootstrap import cluster_weights
 from mints.data.motif_scores import token_support
 from mints.features.activations import latent_matrix, ordinary_tokens
 from mints.features.autoencoder import SparseAutoencoder
@@ -25,12 +24,13 @@ from mints.features.steering_latents import (
     steered_latent,
 )
 from mints.features.steering_sites import SteeringSites, steering_sites
-from mints.features.steering_tables import Judge, dose_table, planned_arms, summary_table, with_q
+from mints.features.steering_tables import dose_table, planned_arms, summary_table, with_q
 from mints.pipeline.run import Run
 from mints.report.steering import steering_figure
 from mints.studies.genomic.dictionaries import open_autoencoder
 from mints.studies.genomic.models import OpenModel, open_model
 from mints.studies.genomic.questions import feature_question
+from mints.studies.genomic.resampling import resamples_of
 
 CHOSEN = 2
 """Latents that are chosen by each rule."""
@@ -143,8 +143,7 @@ def steer_site(
     chosen = latents_to_steer(run, model, autoencoder, question, site, validation, use)
     doses = sorted(set(run.config.features.steering_doses))
     clusters = question.table["cluster"].to_numpy()[test.given]
-    weights = cluster_weights(clusters, run.config.probe_bootstrap_samples, run.rng("resamples"))
-    judge = Judge(weights, run.config.probe_ci_level)
+    judge = resamples_of(run, clusters)
     steered = chosen["latent"].to_numpy(dtype=int)
 
     def of_latent(latent: int) -> dict[str, ndarray]:

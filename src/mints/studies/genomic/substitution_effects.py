@@ -114,7 +114,7 @@ def run_mutants(run: Run, traced: Traced, encodings: list[Encoding], changes: To
                 above, traced.autoencoder, mutated, source, place, readout, nodes, ASKED
             )
             with torch.no_grad(), above.compute.autocast():
-                sides = (above.readouts(x, run.below, readout) for x, run in ((mutated.x, mutated), (source, original)))
+                sides = (above.readouts(x, run, readout) for x, run in ((mutated.x, mutated), (source, original)))
                 after, before = (side.cpu().numpy() for side in sides)
             change[some] = after - before
     return Effects(change, at_changed)

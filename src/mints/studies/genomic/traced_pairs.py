@@ -12,10 +12,8 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 from torch import Tensor
 
-from mints.analysis.bootstrap import cluster_weights
 from mints.analysis.patching import ProbeLogit
-from mints.analysis.patching_tables import Judge
-from mints.features.above import READOUTS, Above, PairReadout, SiteRun
+from mints.features.above import READOUTS, Above, PairReadout
 from mints.features.autoencoder import SparseAutoencoder
 from mints.features.integrated_gradients import (
     NODES,
@@ -28,6 +26,7 @@ from mints.features.integrated_gradients import (
     sparse_uniform,
     top_share,
 )
+from mints.features.restart import Restart
 from mints.models.tokenizers import Tokenizer
 from mints.pipeline.run import Run
 
@@ -63,8 +62,8 @@ class Traced(NamedTuple):
 class PairRun(NamedTuple):
     """Both sides of one pair at the site, and what they are judged by."""
 
-    clean: SiteRun
-    corrupted: SiteRun
+    clean: Restart
+    corrupted: Restart
     readout: PairReadout
 
     def where(self, tokens: str) -> Bool[Tensor, "pos"]:
@@ -78,14 +77,6 @@ def halves(pairs: pd.DataFrame, limit: int, rng: np.random.Generator) -> tuple[p
     clusters = rng.permutation(pairs["cluster"].unique())
     ranks = pairs["cluster"].isin(clusters[: len(clusters) // 2])
     return pairs[ranks].iloc[:limit], pairs[~ranks].iloc[:limit]
-
-
-def judge_of(run: Run, pairs: pd.DataFrame) -> Judge:
-    """Resamples of the pairs by cluster."""
-    resamples, rng = run.config.probe_bootstrap_samples, run.rng("resamples")
-    clusters = pairs["cluster"].to_numpy()
-    weights = cluster_weights(clusters, resamples, rng) if len(pairs) else np.zeros((resamples, 0), dtype=np.int64)
-    return Judge(weights, run.config.probe_ci_level)
 
 
 def opened(run: Run, traced: Traced, pairs: pd.DataFrame, purpose: str) -> Iterator[PairRun]:

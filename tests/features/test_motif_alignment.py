@@ -120,8 +120,7 @@ def test_directions_count_with_both_signs():
 def test_principal_components_and_random_directions_are_unit_vectors():
     rng = np.random.default_rng(0)
     values = rng.normal(size=(300, 4)) * [5, 1, 0.1, 0.1] + 3
-    mean, components = principal_components(values, 2)
-    assert mean == pytest.approx(values.mean(0))
+    components = principal_components(values, 2)
     assert abs(components[0, 0]) > 0.99
     assert abs(components[1, 1]) > 0.99
     assert np.linalg.norm(random_directions(6, 10, rng), axis=0) == pytest.approx(np.ones(10))

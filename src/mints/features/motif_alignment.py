@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Int
+from jaxtyping import Float, Float32, Int
 from numpy import ndarray
 from numpy.random import Generator
 
@@ -150,10 +150,8 @@ def both_signs(units: Float[ndarray, "sequence unit"]) -> Float[ndarray, "sequen
     return np.concatenate([units, -units], axis=1)
 
 
-def principal_components(
-    train: Float[ndarray, "sequence d"], count: int
-) -> tuple[Float[ndarray, "d"], Float[ndarray, "d component"]]:
-    """Mean and the first `count` principal directions of the training activations."""
-    mean = train.mean(axis=0)
-    _, _, directions = np.linalg.svd(train - mean, full_matrices=False)
-    return mean, directions[:count].T
+def principal_components(train: Float32[ndarray, "sequence d"], count: int) -> Float32[ndarray, "d component"]:
+    """The first `count` principal directions of the training activations, one a column."""
+    _, _, directions = np.linalg.svd(train - train.mean(axis=0), full_matrices=False)
+    components: Float32[ndarray, "d component"] = directions[:count].T
+    return components

@@ -1,4 +1,4 @@
-"""From tokens to sequences: the mean of a site's activations, and the largest value of each latent."""
+"""From tokens to sequences: the mean of a site's activations, and the largest value of each direction or latent."""
 
 from __future__ import annotations
 
@@ -35,6 +35,26 @@ def sequence_means(
             sums[site].index_add_(0, rows, values.double().cpu())
     counts = np.maximum(np.bincount(tokens.sequence, minlength=len(encodings)), 1)
     return {site: (total.numpy() / counts[:, None]).astype(np.float32) for site, total in sums.items()}
+
+
+def largest_projections(
+    encoder: Encoder,
+    encodings: Sequence[Encoding],
+    tokens: Tokens,
+    site: str,
+    directions: Float32[ndarray, "d_site unit"],
+    compute: Compute,
+    tokens_per_batch: int | None = None,
+) -> Float32[ndarray, "sequence unit"]:
+    """Largest projection of each sequence's `tokens` on each direction; zeros for a sequence without one."""
+    columns = torch.from_numpy(directions).to(compute.device)
+    largest = torch.full((len(encodings), directions.shape[1]), -torch.inf)
+    for which, activations in sites_activations(encoder, encodings, tokens, [site], compute, tokens_per_batch):
+        with torch.autocast(compute.device.type, enabled=False):
+            projected = (activations[site] @ columns).cpu()
+        rows = torch.from_numpy(tokens.sequence[which])[:, None].expand_as(projected)
+        largest.scatter_reduce_(0, rows, projected, "amax")
+    return torch.where(torch.isinf(largest), 0, largest).numpy()
 
 
 def sequence_maxima(

@@ -23,7 +23,7 @@ from mints.features.motif_alignment import (
     permutations_within,
     principal_components,
 )
-from mints.features.pooling import sequence_maxima, sequence_means
+from mints.features.pooling import largest_projections, sequence_maxima, sequence_means
 from mints.features.random_directions import random_directions
 from mints.features.training import Recipe, Trainer
 from mints.pipeline.run import Run
@@ -124,7 +124,8 @@ def search(
         save_autoencoder(run, folder, autoencoder, {"model_name": run.config.model_name, "hook_name": sites[stream]})
         with torch.inference_mode():
             latents = autoencoder.encode(torch.from_numpy(values)).numpy()
-        sets = {LATENTS: latents} | baselines(scene, values, run.rng(f"{question} {stream} directions"))
+        directions = directions_of(scene, values, run.rng(f"{question} {stream} directions"))
+        sets = {LATENTS: latents} | {name: both_signs(values @ columns) for name, columns in directions.items()}
         top, summary = compare(run, scene, sets, question, stream)
         tops.append(top)
         summaries.append(summary)
@@ -132,7 +133,10 @@ def search(
         autoencoder = open_autoencoder(run, site).to(model.compute.device)
         matrix = latent_matrix(model.encoder, autoencoder, encodings, tokens, site, *settings)
         sets = {LATENTS: sequence_maxima(matrix, tokens, len(encodings))}
-        sets |= baselines(scene, means[site], run.rng(f"{question} {site} directions"))
+        # Latents are pooled by their largest value: so are the directions, beside their means.
+        for name, columns in directions_of(scene, means[site], run.rng(f"{question} {site} directions")).items():
+            largest = largest_projections(model.encoder, encodings, tokens, site, both_signs(columns), *settings)
+            sets[name] = np.concatenate([both_signs(means[site] @ columns), largest], axis=1)
         top, summary = compare(run, scene, sets, question, site)
         tops.append(top)
         summaries.append(summary)
@@ -168,16 +172,15 @@ def train(
     return autoencoder, facts | {"variance_explained": explained, "l0": active}
 
 
-def baselines(
+def directions_of(
     scene: Scene, values: Float32[ndarray, "sequence d"], rng: np.random.Generator
-) -> dict[str, Float32[ndarray, "sequence unit"]]:
+) -> dict[str, Float32[ndarray, "d direction"]]:
     """What an autoencoder has to beat: the site's own dimensions, principal components, random directions."""
-    mean, components = principal_components(values[(scene.table["split"] == "train").to_numpy()], COMPONENTS)
-    directions = random_directions(values.shape[1], D_SAE, rng)
+    d = values.shape[1]
     return {
-        "neurons": both_signs(values),
-        "principal components": both_signs((values - mean) @ components),
-        "random directions": both_signs(values @ directions),
+        "neurons": np.eye(d, dtype=np.float32),
+        "principal components": principal_components(values[(scene.table["split"] == "train").to_numpy()], COMPONENTS),
+        "random directions": random_directions(d, D_SAE, rng).astype(np.float32),
     }
 
 

@@ -110,7 +110,8 @@ class Study(NamedTuple):
         return run_main("--config", self.configuration, "--results", self.results, *arguments)
 
     def artifacts(self):
-        """Content of every CSV and JSON artifact, manifests excluded."""
+        """Content of every CSV and JSON artifact; manifests and the cache of hashes are none."""
         paths = [p for p in sorted(self.results.rglob("*")) if p.suffix in (".csv", ".json")]
-        kept = [p for p in paths if "manifests" not in p.parts and p.name != "pipeline_run.json"]
+        others = ("pipeline_run.json", ".hash_cache.json")
+        kept = [p for p in paths if "manifests" not in p.parts and p.name not in others]
         return {str(p.relative_to(self.results)): p.read_bytes() for p in kept}

@@ -59,7 +59,7 @@ class Features(Section):
     """Autoencoders of the first k and expansion that differ in their seed alone, to show what a seed decides."""
 
     ready: list[ReadyDictionary] = []
-    """Dictionaries to use as they are instead of training one at their sites; without a sweep or further seeds."""
+    """Dictionaries to use as they are instead of training one at their sites, for all later steps; the sweep is trained."""
 
     corpus: Location | None = None
     """FASTA of the sequences that the autoencoders learn from; default the genome."""
@@ -142,6 +142,4 @@ class Features(Section):
             raise ValueError(f"a ready dictionary is of {unknown[0]}, which is not among features.sites")
         if twice := sorted({site for site in sites if sites.count(site) > 1}):
             raise ValueError(f"two ready dictionaries are of {', '.join(twice)}")
-        if sites and len(self.k) * len(self.expansion) * self.seeds > 1:
-            raise ValueError("with a ready dictionary nothing is swept: give one k, one expansion and one seed")
         return self

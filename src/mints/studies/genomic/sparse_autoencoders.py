@@ -13,7 +13,7 @@ from mints.features.training import CurvePoint
 from mints.models.encoder import randomly_initialised
 from mints.pipeline.run import Run
 from mints.report.dictionaries import sweep_figure, training_figure
-from mints.studies.genomic.dictionaries import UNTRAINED, save_autoencoder
+from mints.studies.genomic.dictionaries import UNTRAINED, save_autoencoder, site_folder
 from mints.studies.genomic.dictionary_evaluation import Result, evaluate, open_held_out, seed_table
 from mints.studies.genomic.dictionary_training import Dictionary, dictionaries, train_dictionaries, training_steps
 from mints.studies.genomic.feature_windows import Split
@@ -55,7 +55,7 @@ def run_sparse_autoencoders(run: Run) -> None:
     ready = ready_autoencoders(run, model)
     for name, encoder in (("model", model.encoder), (UNTRAINED, untrained)):
         wanted = dictionaries(run.config.features, name)
-        given = {each: ready[each.site].autoencoder for each in wanted if name == "model" and each.site in ready}
+        given = {each: ready[each.site].autoencoder for each in wanted if is_given(each, ready)}
         to_train = [dictionary for dictionary in wanted if dictionary not in given]
         trainers = train_dictionaries(run, model, encoder, to_train, name) if to_train else {}
         curves += [curve_table(dictionary, trainer.curve) for dictionary, trainer in trainers.items()]
@@ -65,8 +65,8 @@ def run_sparse_autoencoders(run: Run) -> None:
             for dictionary, result in evaluate(run, model, encoder, here, part).items():
                 results.setdefault(dictionary, {})[part.split] = result
     for dictionary, autoencoder in finished.items():
-        is_given = dictionary.encoder == "model" and dictionary.site in ready
-        origin = ready[dictionary.site].metadata if is_given else training_facts(run, dictionary)
+        is_ready = is_given(dictionary, ready)
+        origin = ready[dictionary.site].metadata if is_ready else training_facts(run, dictionary)
         facts = metadata(run, dictionary, results[dictionary])
         save_autoencoder(run, dictionary.folder, autoencoder, origin | facts)
     table = result_table(run, results, ready)
@@ -77,6 +77,11 @@ def run_sparse_autoencoders(run: Run) -> None:
     run.save("tables/sparse_autoencoder_seeds.csv", seed_table(finished, alive))
     run.figure("sparse_autoencoder_sweep", sweep_figure(table))
     run.figure("sparse_autoencoder_training", training_figure(curve))
+
+
+def is_given(dictionary: Dictionary, ready: Mapping[str, ReadDictionary]) -> bool:
+    """Whether the configuration gives this one: that which later steps use of a site, not those of the sweep."""
+    return dictionary.site in ready and dictionary.folder == site_folder(dictionary.site)
 
 
 def curve_table(dictionary: Dictionary, curve: list[CurvePoint]) -> pd.DataFrame:
@@ -93,7 +98,7 @@ def result_table(
     rows: list[dict[str, Any]] = []
     for dictionary, of_split in results.items():
         origin = trained
-        if dictionary.encoder == "model" and dictionary.site in ready:
+        if is_given(dictionary, ready):
             autoencoder, said, _ = ready[dictionary.site]
             expansion = autoencoder.d_sae / autoencoder.d_in
             origin = {"kind": said["format"], "k": said.get("k"), "expansion": expansion, "seed": None}

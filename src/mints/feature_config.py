@@ -59,7 +59,7 @@ class Features(Section):
     """Autoencoders of the first k and expansion that differ in their seed alone, to show what a seed decides."""
 
     ready: list[ReadyDictionary] = []
-    """Dictionaries to use as they are instead of training one at their sites, for all later steps; the sweep is trained."""
+    """Dictionaries that all later steps use at their sites as they are; the sweep is trained beside them."""
 
     corpus: Location | None = None
     """FASTA of the sequences that the autoencoders learn from; default the genome."""

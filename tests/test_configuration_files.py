@@ -53,3 +53,12 @@ def test_another_model_leaves_the_revision_hashes_and_family_of_the_profile_s_be
     assert values["model"] == "team/other"
     assert not {"model_revision", "model_sha256", "family"} & set(values)
     assert values["probe_layers"] == [0, 5, 11]
+
+
+def test_questions_of_a_profile_that_own_data_do_not_ask_are_not_the_feature_suite_s():
+    features = {"circuit_question": "splice_sites_donors", "sites": ["blocks.1.hook_resid_post"]}
+    own = Config.model_validate({"train": "mine.csv", "features": features})
+    assert own.features.circuit_question == ""
+    assert own.features.sites == ["blocks.1.hook_resid_post"]
+    named = Config.model_validate({"train": "mine.csv", "features": features | {"circuit_question": "mine"}})
+    assert named.features.circuit_question == "mine"

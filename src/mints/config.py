@@ -461,7 +461,7 @@ class Config(Section):
                 raise ValueError("--peaks needs --genome")
             own.append({"name": _stem(values["peaks"]), "peaks": values["peaks"]})
         if own:
-            values = values | {"tasks": own, "motif_questions": []}
+            values = values | {"tasks": own, "motif_questions": [], "features": _asking_of(values.get("features"), own)}
         tasks = [task.model_dump() if isinstance(task, Task) else task for task in values.get("tasks") or []]
         first = tasks[0].get("name", "") if tasks else ""
         motif = values.get("motif", cls.model_fields["motif"].default)
@@ -493,6 +493,13 @@ class Config(Section):
             if question.task not in tasks:
                 raise ValueError(f"motif question {question.name} asks about task {question.task}, which is not there")
         return self
+
+
+def _asking_of(features: Any, tasks: list[dict[str, Any]]) -> Any:
+    """The feature suite's section without a profile's motif question that is not asked of these tasks."""
+    if not isinstance(features, dict) or features.get("circuit_question") in [task["name"] for task in tasks]:
+        return features or {}
+    return features | {"circuit_question": ""}
 
 
 def _default_questions(tasks: list[dict[str, Any]], motif: str) -> list[dict[str, Any]]:

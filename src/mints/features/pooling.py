@@ -48,13 +48,14 @@ def largest_projections(
 ) -> Float32[ndarray, "sequence unit"]:
     """Largest projection of each sequence's `tokens` on each direction; zeros for a sequence without one."""
     columns = torch.from_numpy(directions).to(compute.device)
-    largest = torch.full((len(encodings), directions.shape[1]), -torch.inf)
+    largest = np.zeros((len(encodings), directions.shape[1]), dtype=np.float32)
     for which, activations in sites_activations(encoder, encodings, tokens, [site], compute, tokens_per_batch):
         with torch.autocast(compute.device.type, enabled=False):
-            projected = (activations[site] @ columns).cpu()
-        rows = torch.from_numpy(tokens.sequence[which])[:, None].expand_as(projected)
-        largest.scatter_reduce_(0, rows, projected, "amax")
-    return torch.where(torch.isinf(largest), 0, largest).numpy()
+            projected = (activations[site] @ columns).cpu().numpy()
+        rows = tokens.sequence[which]
+        first = np.flatnonzero(np.diff(rows, prepend=-1))  # a batch holds the tokens of each sequence side by side
+        largest[rows[first]] = np.maximum.reduceat(projected, first, axis=0)
+    return largest
 
 
 def sequence_maxima(

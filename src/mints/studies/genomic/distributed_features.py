@@ -11,7 +11,7 @@ from jaxtyping import Float, Float32
 from numpy import ndarray
 
 from mints.analysis.bootstrap import cluster_weights
-from mints.features.activations import latent_matrix, ordinary_tokens
+from mints.features.activations import Tokens, latent_matrix, ordinary_tokens
 from mints.features.autoencoder import SparseAutoencoder
 from mints.features.motif_alignment import (
     Draws,
@@ -26,6 +26,7 @@ from mints.features.motif_alignment import (
 from mints.features.pooling import largest_projections, sequence_maxima, sequence_means
 from mints.features.random_directions import random_directions
 from mints.features.training import Recipe, Trainer
+from mints.models.tokenizers import Encoding
 from mints.pipeline.run import Run
 from mints.report.feature_search import search_figure, top_latents_figure
 from mints.studies.genomic.dictionaries import open_autoencoder, save_autoencoder
@@ -57,6 +58,13 @@ class Scene(NamedTuple):
         """Rows of the held-out splits."""
         split = self.table["split"].to_numpy()
         return Units(values[split == "validation"], values[split == "test"])
+
+
+class Tokenised(NamedTuple):
+    """A question's sequences as tokens."""
+
+    encodings: list[Encoding]
+    tokens: Tokens
 
 
 def run_distributed_feature_search(run: Run) -> None:
@@ -130,13 +138,8 @@ def search(
         tops.append(top)
         summaries.append(summary)
     for site in run.config.features.sites:
-        autoencoder = open_autoencoder(run, site).to(model.compute.device)
-        matrix = latent_matrix(model.encoder, autoencoder, encodings, tokens, site, *settings)
-        sets = {LATENTS: sequence_maxima(matrix, tokens, len(encodings))}
-        # Latents are pooled by their largest value: so are the directions, beside their means.
-        for name, columns in directions_of(scene, means[site], run.rng(f"{question} {site} directions")).items():
-            largest = largest_projections(model.encoder, encodings, tokens, site, both_signs(columns), *settings)
-            sets[name] = np.concatenate([both_signs(means[site] @ columns), largest], axis=1)
+        rng = run.rng(f"{question} {site} directions")
+        sets = token_level_sets(run, model, scene, Tokenised(encodings, tokens), site, means[site], rng)
         top, summary = compare(run, scene, sets, question, site)
         tops.append(top)
         summaries.append(summary)
@@ -144,6 +147,31 @@ def search(
     shapes = {stream: list(values.shape) for stream, values in by_stream.items()}
     facts |= {"sites": sites, "shapes": shapes, "residual_mlp_same_shape": same_shape}
     return pd.concat(tops, ignore_index=True), pd.concat(summaries, ignore_index=True), facts
+
+
+def token_level_sets(
+    run: Run,
+    model: OpenModel,
+    scene: Scene,
+    tokenised: Tokenised,
+    site: str,
+    means: Float32[ndarray, "sequence d"],
+    rng: np.random.Generator,
+) -> dict[str, Float32[ndarray, "sequence unit"]]:
+    """Each latent's largest value among a sequence's tokens; directions by their mean and by their largest value."""
+    where = tokenised.encodings, tokenised.tokens, site
+    settings = model.compute, run.config.tokens_per_batch
+    autoencoder = open_autoencoder(run, site).to(model.compute.device)
+    matrix = latent_matrix(model.encoder, autoencoder, *where, *settings)
+    sets = {LATENTS: sequence_maxima(matrix, tokenised.tokens, len(tokenised.encodings))}
+    directions = directions_of(scene, means, rng)
+    columns = both_signs(np.concatenate(list(directions.values()), axis=1))
+    upwards, downwards = np.split(largest_projections(model.encoder, *where, columns, *settings), 2, axis=1)
+    ends = np.cumsum([part.shape[1] for part in directions.values()])
+    for (name, part), end in zip(directions.items(), ends, strict=True):
+        own = slice(end - part.shape[1], end)
+        sets[name] = np.concatenate([both_signs(means @ part), upwards[:, own], downwards[:, own]], axis=1)
+    return sets
 
 
 def train(

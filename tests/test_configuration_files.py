@@ -5,12 +5,15 @@ from typing import get_args
 
 import pytest
 
+from mints.basecaller_config import BasecallerConfig
 from mints.config import Config
 from mints.configuration_files import PATH_FIELDS, read_profile
+from mints.errors import UsageError
+from mints.protein_config import ProteinConfig
 from mints.section import Section
 
 
-def sections(section=Config):
+def sections(section):
     """A section's class and those of all sections inside it."""
     yield section
     for field in section.model_fields.values():
@@ -26,7 +29,11 @@ def names_a_file(annotation):
 
 def test_every_field_that_names_a_file_is_meant_from_where_the_configuration_lies():
     found = {
-        name for section in sections() for name, field in section.model_fields.items() if names_a_file(field.annotation)
+        name
+        for study in (Config, ProteinConfig, BasecallerConfig)
+        for section in sections(study)
+        for name, field in section.model_fields.items()
+        if names_a_file(field.annotation)
     }
     assert found == set(PATH_FIELDS) - {"model"}
 
@@ -62,3 +69,22 @@ def test_questions_of_a_profile_that_own_data_do_not_ask_are_not_the_feature_sui
     assert own.features.sites == ["blocks.1.hook_resid_post"]
     named = Config.model_validate({"train": "mine.csv", "features": features | {"circuit_question": "mine"}})
     assert named.features.circuit_question == "mine"
+
+
+def test_a_study_s_profiles_lie_in_a_folder_of_its_name_and_its_results_beside_the_genomic_ones():
+    values = read_profile("embedded", None, study="protein")
+    assert values["model"] == "mints:embedded_esm2"
+    assert ProteinConfig.model_validate(values).results == Path("results/protein_embedded")
+    assert Config.model_validate(read_profile("embedded", None)).results == Path("results/embedded")
+
+
+def test_a_file_says_which_study_it_is_of_and_a_flag_may_not_say_otherwise(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text('study = "basecaller"\nextends = "embedded"\n')
+    assert read_profile(None, path)["model"] == "mints:embedded_basecaller"
+    with pytest.raises(UsageError, match="of the study 'basecaller', not 'protein'"):
+        read_profile(None, path, study="protein")
+    with pytest.raises(UsageError, match="unknown study 'rna': there are genomic, protein, basecaller"):
+        read_profile(None, None, study="rna")
+    with pytest.raises(UsageError, match="the protein study has embedded, reference"):
+        read_profile("embedded_nt", None, study="protein")

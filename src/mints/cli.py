@@ -11,22 +11,28 @@ import shlex
 import signal
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, CliSettingsSource, SettingsConfigDict, SettingsError
 
 from mints import __version__, presentation
+from mints.basecaller_config import BasecallerConfig
 from mints.config import Config
 from mints.configuration_files import read_profile
 from mints.errors import MintsError, UsageError
+from mints.protein_config import ProteinConfig
+from mints.study_config import StudyConfig
 
 if TYPE_CHECKING:
     from mints.pipeline.step import Step
 
 EPILOG = """examples:
   python main.py --profile embedded                    offline demo on a simulated genome, minutes on two cores
+  python main.py --study protein --profile embedded    latents of a protein model: annotation, substitutions, circuits
+  python main.py --study basecaller --profile embedded    which component of a basecaller counts repeated bases
   python main.py                                       the full reproduction (downloads models and data)
   python main.py --fetch-only                          bring all of that here, for a machine without network
   python main.py --mirror /shared/downloads --offline  the same reproduction from there
@@ -36,21 +42,27 @@ EPILOG = """examples:
   python main.py --config my.toml --dry-run            what would run, and why"""
 
 
-class CommandLine(Config, BaseSettings):
-    """MINTS: which component of a nucleotide transformer implements this biology, and how sure are we?"""
+SETTINGS = SettingsConfigDict(
+    cli_prog_name="main.py",
+    cli_kebab_case=True,
+    cli_implicit_flags="toggle",
+    cli_enforce_required=False,
+    cli_hide_none_type=True,
+    cli_avoid_json=True,
+    extra="forbid",
+    frozen=True,
+    use_attribute_docstrings=True,
+    protected_namespaces=(),
+)
+"""How configurations become command lines."""
 
-    model_config = SettingsConfigDict(
-        cli_prog_name="main.py",
-        cli_kebab_case=True,
-        cli_implicit_flags="toggle",
-        cli_enforce_required=False,
-        cli_hide_none_type=True,
-        cli_avoid_json=True,
-        extra="forbid",
-        frozen=True,
-        use_attribute_docstrings=True,
-        protected_namespaces=(),
-    )
+
+class Command(BaseSettings):
+    """What every command has beside its study's configuration."""
+
+    configured_by: ClassVar[type[StudyConfig]]
+    study_module: ClassVar[str]
+    """Where the study's `open_pipeline` is; imported when it is needed, since it brings torch."""
 
     config: Path | None = None
     """Your own TOML file: fields as below; `extends = "embedded"` puts a profile underneath."""
@@ -60,9 +72,6 @@ class CommandLine(Config, BaseSettings):
 
     only_step: str | None = None
     """Run this step alone, from the artifacts that exist."""
-
-    only_probe_controls: bool = False
-    """Rerun the probe controls alone, from cached activations and without loading the model."""
 
     overwrite: bool = False
     """Run every step anew, and make its artifacts again."""
@@ -97,9 +106,43 @@ class CommandLine(Config, BaseSettings):
     version: bool = False
     """Print the version and end."""
 
-    def analysis_config(self) -> Config:
+    def analysis_config(self) -> StudyConfig:
         """The part that results depend on."""
-        return Config.model_validate(self.model_dump(include=set(Config.model_fields)))
+        return self.configured_by.model_validate(self.model_dump(include=set(self.configured_by.model_fields)))
+
+
+class GenomicCommand(Config, Command):
+    """MINTS: which component of a nucleotide transformer implements this biology, and how sure are we?"""
+
+    model_config = SETTINGS
+    configured_by = Config
+    study_module = "mints.studies.genomic.study"
+
+    only_probe_controls: bool = False
+    """Rerun the probe controls alone, from cached activations and without loading the model."""
+
+
+class ProteinCommand(ProteinConfig, Command):
+    """MINTS, protein study: which latents of a protein language model carry this biology, and how sure are we?"""
+
+    model_config = SETTINGS
+    configured_by = ProteinConfig
+    study_module = "mints.studies.protein.study"
+
+
+class BasecallerCommand(BasecallerConfig, Command):
+    """MINTS, basecaller study: which component of a nanopore basecaller counts repeated bases, and how sure are we?"""
+
+    model_config = SETTINGS
+    configured_by = BasecallerConfig
+    study_module = "mints.studies.basecaller.study"
+
+
+STUDIES: dict[str, type[Command]] = {
+    "genomic": GenomicCommand,
+    "protein": ProteinCommand,
+    "basecaller": BasecallerCommand,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -127,11 +170,10 @@ def _main(arguments: list[str]) -> int:
     if command.version:
         sys.stdout.write(f"mints {__version__}\n")
         return 0
-    from mints.studies.genomic.study import open_pipeline
-
     config = command.analysis_config()
-    pipeline = open_pipeline(config, pretraining=command.pretrain, quiet=command.quiet)
-    only = "probe_controls" if command.only_probe_controls else command.only_step
+    study = import_module(command.study_module)
+    pipeline = study.open_pipeline(config, pretraining=command.pretrain, quiet=command.quiet)
+    only = "probe_controls" if getattr(command, "only_probe_controls", False) else command.only_step
     if command.list_steps:
         presentation.show_steps(pipeline.steps, as_json=command.as_json)
     elif command.status:
@@ -145,17 +187,17 @@ def _main(arguments: list[str]) -> int:
         running = [d.step for d in pipeline.plan(command.from_step, only, command.overwrite) if d.runs]
         sources = _gather(command, config, running, arguments)
         summary = pipeline.run(command.from_step, only, command.overwrite, sources=sources)
-        presentation.show_results(summary.as_json(), command.results, as_json=command.as_json)
+        presentation.show_results(summary.as_json(), config.results, as_json=command.as_json)
     return 0
 
 
 def _gather(
-    command: CommandLine, config: Config, steps: Sequence[Step], arguments: Sequence[str]
+    command: Command, config: StudyConfig, steps: Sequence[Step], arguments: Sequence[str]
 ) -> list[dict[str, Any]]:
     """Bring what the steps open to this machine; returns where it came from, for the manifest."""
     from mints.data.sources import Shelf
     from mints.pipeline.progress import Reporter
-    from mints.studies.genomic.gather import gather, sources_record
+    from mints.studies.shared.gather import gather, sources_record
 
     shelf = Shelf(mirror=command.mirror, offline=command.offline)
     elsewhere = shlex.join(["python", "main.py", *_without_shelf(arguments)])
@@ -172,7 +214,7 @@ def _without_shelf(arguments: Sequence[str]) -> list[str]:
     return first.parse_known_args(arguments)[1]
 
 
-def read_command_line(arguments: list[str]) -> CommandLine:
+def read_command_line(arguments: list[str]) -> Command:
     """Profile, the user's file and the flags, the later over the earlier.
 
     Raises UsageError, in one line, for a flag or value that cannot be meant.
@@ -181,12 +223,16 @@ def read_command_line(arguments: list[str]) -> CommandLine:
     first.add_argument("--profile")
     first.add_argument("--config", type=Path)
     first.add_argument("--model")
+    first.add_argument("--study")
     known, _ = first.parse_known_args(arguments)
-    values = read_profile(known.profile, known.config, known.model)
+    values = read_profile(known.profile, known.config, known.model, known.study)
+    if values["study"] not in STUDIES:
+        raise UsageError(f"unknown study {values['study']!r}: there are {', '.join(STUDIES)}")
+    study = STUDIES[values["study"]]
     parser = _Parser(prog="main.py", epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
-    source: CliSettingsSource[_Parser] = CliSettingsSource(CommandLine, root_parser=parser)
+    source: CliSettingsSource[_Parser] = CliSettingsSource(study, root_parser=parser)
     try:
-        return CommandLine(_cli_settings_source=source(args=arguments), **values)
+        return study(_cli_settings_source=source(args=arguments), **values)
     except ValidationError as error:
         raise UsageError(_first_complaint(error)) from None
     except SettingsError as error:

@@ -1,4 +1,4 @@
-"""One typed configuration: the command line, the TOML profile and the manifest are three faces of it."""
+"""The genomic study's configuration: the command line, the TOML profile and the manifest are three faces of it."""
 
 from __future__ import annotations
 
@@ -9,32 +9,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from mints.feature_config import Features
-from mints.locations import CACHE, hub_folder, is_hub_id
 from mints.programs import blast_version
 from mints.section import Location, Section, Share
-
-RESULTS_PLACEHOLDER = "{results}"
-"""In a profile's paths: the run's own results folder, where the simulated sources lie."""
-
-
-SHIPPED = "mints:"
-"""Prefix of checkpoints that come with the package."""
-
-
-def shipped_checkpoint(model: str) -> Path | None:
-    """Folder of a checkpoint of the package; None for any other model."""
-    return (
-        Path(str(files("mints"))) / "checkpoints" / model.removeprefix(SHIPPED) if model.startswith(SHIPPED) else None
-    )
-
-
-def checkpoint_folder(model: str, revision: str | None) -> Path | None:
-    """Folder (or single file) of a checkpoint on this machine; None where it is not here."""
-    place = shipped_checkpoint(model) or Path(model)
-    if is_hub_id(model):
-        place = CACHE / hub_folder("models", model, revision or "main")
-    return place if place.exists() else None
+from mints.study_config import Family, StudyConfig, checkpoint_folder
 
 
 class Simulation(Section):
@@ -142,9 +119,6 @@ class MotifQuestion(Section):
         return self
 
 
-Family = Literal["auto", "dnabert2", "nucleotide_transformer", "esm2", "bert"]
-
-
 class ComparedModel(Section):
     """Another model that is put to the same sequences, probes and controls."""
 
@@ -191,90 +165,8 @@ class Registered(Section):
     """Least lower 95% bound of a patch's restoration."""
 
 
-class Pretraining(Section):
-    """Masked-language pretraining of a small encoder on any FASTA (`--pretrain`)."""
-
-    family: Literal["dnabert2", "nucleotide_transformer"] = "dnabert2"
-    """DNABERT-2 (post-norm, ALiBi, byte pairs) or Nucleotide Transformer v2 (pre-norm, rotary, fixed k-mers)."""
-
-    genomes: list[Path] = []
-    """FASTA files to train on; the profile's genome where none is given."""
-
-    vocabulary: PositiveInt = 256
-    """Size of the byte-pair vocabulary (DNABERT-2 family)."""
-
-    kmer: PositiveInt = 6
-    """Length of the fixed k-mers (Nucleotide Transformer family)."""
-
-    d_model: PositiveInt = 128
-    """Width of the residual stream."""
-
-    layers: PositiveInt = 4
-    """Number of layers."""
-
-    heads: PositiveInt = 4
-    """Attention heads per layer."""
-
-    d_mlp: PositiveInt = 256
-    """Width of the gated feed-forward."""
-
-    context: PositiveInt = 94
-    """Tokens of a training window, special tokens not counted."""
-
-    batch: PositiveInt = 64
-    """Windows per step."""
-
-    steps: PositiveInt = 6000
-    """Training steps."""
-
-    masked_share: Share = 0.2
-    """Share of the tokens that are hidden."""
-
-    learning_rate: PositiveFloat = 2.5e-3
-    """Peak learning rate, of Muon and AdamW alike."""
-
-    heldout_share: Share = 0.05
-    """Share of the sequence held out where no chromosome of a genome is named for test or validation."""
-
-    weights_dtype: Literal["float32", "float16"] = "float32"
-    """Number format of the saved weights."""
-
-    seed: int = 0
-    """Seed of the weights, the masks and the order of the windows."""
-
-
-class Config(Section):
-    """Everything that a result depends on."""
-
-    profile: str = "reference"
-    """Profile to start from: embedded (simulated genome, offline, minutes), embedded_nt (second model), reference."""
-
-    results: Path = Path("results")
-    """Folder of this run's artifacts; default results/PROFILE."""
-
-    seed: int = 0
-    """Seed of every random choice of the analyses."""
-
-    model: str = "zhihan1996/DNABERT-2-117M"
-    """Checkpoint folder, hub id, or a shipped checkpoint (mints:NAME)."""
-
-    model_revision: str | None = None
-    """Revision of a hub id: a commit, so that the results can be repeated."""
-
-    model_sha256: dict[str, str] = {}
-    """SHA-256 of a hub id's files, by file name; the other files are checked by what the hub states of them."""
-
-    family: Family = "auto"
-    """Checkpoint family; auto recognises it by its tensors."""
-
-    device: Literal["auto", "cuda", "mps", "cpu"] = "auto"
-    """Where the model runs."""
-
-    precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"
-    """Precision of matrix products; auto takes bf16 only where the chip is fast at it."""
-
-    tokens_per_batch: PositiveInt | None = None
-    """Tokens, pads included, of one forward pass; default 2,048 on a CPU, 65,536 on a GPU."""
+class Config(StudyConfig):
+    """Everything that a result of the genomic study depends on."""
 
     genome: Location | None = None
     """Genome FASTA, plain or gzip."""
@@ -326,12 +218,6 @@ class Config(Section):
 
     max_probe_test: PositiveInt | None = None
     """Cap on test (and on validation) sequences per task, for activation caching and probing."""
-
-    probe_bootstrap_samples: PositiveInt = 1000
-    """Bootstrap resamples of every interval; the unit is the sequence cluster."""
-
-    probe_ci_level: Share = 0.95
-    """Level of every interval."""
 
     probe_control_random_label_runs: PositiveInt = 5
     """Repeats of the random-label control."""
@@ -393,27 +279,11 @@ class Config(Section):
     max_cross_model_qk_alignment_sequences: PositiveInt | None = None
     """Cap on sequences for alignment and enrichment of the compared models; default that of the model itself."""
 
-    features: Features = Features()
-    """Sparse autoencoders and what is asked of them."""
-
     registered: Registered = Registered()
     """Thresholds fixed before any result."""
 
     simulation: Simulation | None = None
     """Simulated genome, where the profile has one."""
-
-    pretraining: Pretraining = Pretraining()
-    """Recipe of --pretrain."""
-
-    @property
-    def model_files(self) -> Path | None:
-        """Folder of a checkpoint on this machine: its content is part of what a result is made from."""
-        return checkpoint_folder(self.model, self.model_revision)
-
-    @property
-    def model_name(self) -> str:
-        """Name of the model in tables that hold several."""
-        return self.model.removeprefix(SHIPPED).rstrip("/\\").replace("\\", "/").split("/")[-1]
 
     @property
     def compared_model_files(self) -> list[Path | None]:
@@ -429,15 +299,6 @@ class Config(Section):
     def published_probes(self) -> Path:
         """Published figures that results are held against."""
         return Path(str(files("mints"))) / "published" / "probes.toml"
-
-    @model_validator(mode="before")
-    @classmethod
-    def _place_results(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Default results folder, and the placeholder for it in every path."""
-        profile = values.get("profile", cls.model_fields["profile"].default)
-        results = str(values.get("results", Path("results") / profile))
-        placed: dict[str, Any] = _replace(values, results)
-        return placed | {"results": results}
 
     @model_validator(mode="before")
     @classmethod
@@ -506,16 +367,6 @@ def _default_questions(tasks: list[dict[str, Any]], motif: str) -> list[dict[str
     """The motif in question on every peak task, or on the only task: peaks are of a factor."""
     asked = [task.get("name") for task in tasks if task.get("peaks") or len(tasks) == 1]
     return [{"name": name, "task": name, "motif": motif} for name in asked]
-
-
-def _replace(value: Any, results: str) -> Any:
-    if isinstance(value, str):
-        return value.replace(RESULTS_PLACEHOLDER, results)
-    if isinstance(value, dict):
-        return {key: _replace(item, results) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_replace(item, results) for item in value]
-    return value
 
 
 def _stem(location: Any) -> str:

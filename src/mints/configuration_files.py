@@ -6,36 +6,50 @@ import os
 import tomllib
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from mints.config import RESULTS_PLACEHOLDER, Config
 from mints.errors import MintsError, UsageError
+from mints.study_config import RESULTS_PLACEHOLDER, Study, StudyConfig
 
 
-def read_profile(profile: str | None, config: Path | None, model: str | None = None) -> dict[str, Any]:
+def read_profile(
+    profile: str | None, config: Path | None, model: str | None = None, study: str | None = None
+) -> dict[str, Any]:
     """Values of a shipped profile or a user's TOML file, with what it extends underneath, and another model on top.
 
-    A file's paths are meant relative to the file. Raises UsageError for a profile that does not exist and MintsError
-    for a file that cannot be read.
+    A file's paths are meant relative to the file. Raises UsageError for a profile or study that does not exist, or
+    where the file is of another study, and MintsError for a file that cannot be read.
     """
     if config is None:
-        values = _shipped(profile or Config.model_fields["profile"].default)
+        values = _shipped(study or STUDY, profile or StudyConfig.model_fields["profile"].default)
     else:
         own = _parse(config, _read_text(config))
-        own = {"profile": config.stem} | _relative_to(config.parent, own)
+        own = {"study": study or STUDY, "profile": config.stem} | _relative_to(config.parent, own)
+        if study not in (None, own["study"]):
+            raise UsageError(f"{config} is of the study {own['study']!r}, not {study!r}")
         base = own.pop("extends", profile)
-        values = _merge(_shipped(base), own) if base else own
+        values = _merge(_shipped(own["study"], base), own) if base else own
     return _merge(values, {"model": model}) if model else values
 
 
-def _shipped(name: str) -> dict[str, Any]:
+STUDY: str = StudyConfig.model_fields["study"].default
+"""The study of a command that names none. Its profiles lie in profiles/, those of another in a folder of its name."""
+
+
+def _shipped(study: str, name: str) -> dict[str, Any]:
+    if study not in get_args(Study):
+        raise UsageError(f"unknown study {study!r}: there are {', '.join(get_args(Study))}")
     folder = files("mints") / "profiles"
+    folder = folder if study == STUDY else folder / study
     known = sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
     if name not in known:
-        raise UsageError(f"unknown profile {name!r}: there are {', '.join(known)}; your own file goes to --config")
-    values = {"profile": name} | _parse(Path(name), (folder / f"{name}.toml").read_text(encoding="utf-8"))
+        raise UsageError(
+            f"unknown profile {name!r}: the {study} study has {', '.join(known)}; your own file goes to --config"
+        )
+    own = _parse(Path(name), (folder / f"{name}.toml").read_text(encoding="utf-8"))
+    values = {"study": study, "profile": name} | own
     base = values.pop("extends", None)
-    return _merge(_shipped(base), values) if base else values
+    return _merge(_shipped(study, base), values) if base else values
 
 
 def _read_text(path: Path) -> str:
@@ -67,6 +81,10 @@ PATH_FIELDS = (
     "validation",
     "test",
     "variants",
+    "proteins",
+    "sae_dir",
+    "reads",
+    "levels",
     "results",
     "model",
 )

@@ -10,7 +10,7 @@ from mints.features.autoencoder import SparseAutoencoder
 from mints.features.file_names import CONFIGURATION, WEIGHTS
 from mints.features.saelens import to_saelens
 from mints.pipeline import artifacts
-from mints.studies.genomic.ready_dictionaries import read_autoencoder
+from mints.studies.shared.ready_dictionaries import read_autoencoder
 
 D_IN, D_SAE, K = 8, 40, 5
 SITE = "blocks.2.hook_resid_post"

@@ -17,12 +17,12 @@ from mints.models.tokenizers import train_bpe
 from mints.pipeline.progress import Reporter
 from mints.pipeline.run import Run
 from mints.pipeline.step import step
-from mints.studies.genomic import dictionary_training
-from mints.studies.genomic.dictionaries import open_autoencoder, save_autoencoder, sweep_folders
-from mints.studies.genomic.dictionary_evaluation import seed_table
-from mints.studies.genomic.dictionary_training import dictionaries, train_dictionaries
 from mints.studies.genomic.feature_windows import Stretch, genome_windows, split_stretches, training_corpus
-from mints.studies.genomic.models import OpenModel
+from mints.studies.shared import dictionary_training
+from mints.studies.shared.dictionaries import open_autoencoder, save_autoencoder, sweep_folders
+from mints.studies.shared.dictionary_evaluation import seed_table
+from mints.studies.shared.dictionary_training import dictionaries, train_dictionaries
+from mints.studies.shared.models import OpenModel
 
 SITE = "blocks.1.hook_resid_post"
 RNG = np.random.default_rng(0)
@@ -119,13 +119,17 @@ def model():
     return OpenModel(scattered(architecture), tokenizer, resolve_compute("cpu", "fp32"))
 
 
+def trained(run, model, wanted, label):
+    return train_dictionaries(run, model, model.encoder, training_corpus(run), wanted, label)
+
+
 def weights(trainers):
     return [trainer.autoencoder.state_dict() for trainer in trainers.values()]
 
 
 def test_a_killed_training_goes_on_to_identical_weights(make_run, model, monkeypatch):
     wanted = dictionaries(FEATURES, "model")
-    whole = train_dictionaries(make_run(), model, model.encoder, wanted, "whole")
+    whole = trained(make_run(), model, wanted, "whole")
 
     class Killed(BaseException):
         pass
@@ -140,30 +144,28 @@ def test_a_killed_training_goes_on_to_identical_weights(make_run, model, monkeyp
 
     monkeypatch.setattr(dictionary_training, "save", save_and_die)
     with pytest.raises(Killed):
-        train_dictionaries(make_run(), model, model.encoder, wanted, "killed")
+        trained(make_run(), model, wanted, "killed")
     assert calls == [1, 2, 3, 4, 5, 6, 7]
     monkeypatch.setattr(dictionary_training, "save", save)
-    resumed = train_dictionaries(make_run(), model, model.encoder, wanted, "killed")
+    resumed = trained(make_run(), model, wanted, "killed")
     for one, other in zip(weights(whole), weights(resumed), strict=True):
         assert all(torch.equal(value, other[name]) for name, value in one.items())
     assert [t.curve for t in whole.values()] == [t.curve for t in resumed.values()]
-    finished = train_dictionaries(make_run(), model, model.encoder, wanted, "killed")
+    finished = trained(make_run(), model, wanted, "killed")
     assert torch.equal(weights(finished)[0]["W_enc"], weights(whole)[0]["W_enc"])
 
 
 def test_dictionaries_of_one_stream_are_those_trained_alone(make_run, model):
     wanted = dictionaries(FEATURES, "model")
-    together = train_dictionaries(make_run(), model, model.encoder, wanted, "together")
+    together = trained(make_run(), model, wanted, "together")
     for dictionary in wanted:
-        alone = train_dictionaries(
-            make_run(), model, model.encoder, [dictionary], f"alone {dictionary.k} {dictionary.seed}"
-        )
+        alone = trained(make_run(), model, [dictionary], f"alone {dictionary.k} {dictionary.seed}")
         assert torch.equal(alone[dictionary].autoencoder.W_dec, together[dictionary].autoencoder.W_dec)
 
 
 def test_a_dictionary_is_opened_as_it_was_saved(make_run, model):
     (dictionary,) = dictionaries(FEATURES.model_copy(update={"k": [2], "seeds": 1}), "model")
-    trainer = train_dictionaries(make_run(), model, model.encoder, [dictionary], "one")[dictionary]
+    trainer = trained(make_run(), model, [dictionary], "one")[dictionary]
     names = [f"{dictionary.folder}/{name}" for name in ("cfg.json", "sae_weights.safetensors")]
     run = make_run(makes=names)
     save_autoencoder(run, dictionary.folder, trainer.finished(), {"hook_name": SITE})
@@ -174,7 +176,7 @@ def test_a_dictionary_is_opened_as_it_was_saved(make_run, model):
 
 def test_twins_are_counted_between_seeds_of_one_recipe_and_among_living_latents(model, make_run):
     wanted = dictionaries(FEATURES, "model")
-    trainers = train_dictionaries(make_run(), model, model.encoder, wanted, "seeds")
+    trainers = trained(make_run(), model, wanted, "seeds")
     finished = {dictionary: trainer.finished() for dictionary, trainer in trainers.items()}
     first, _, second = wanted
     with torch.no_grad():

@@ -18,9 +18,9 @@ from mints.errors import MintsError, UsageError
 from mints.models.compute import resolve_compute
 from mints.models.tokenizers import FixedKmerTokenizer
 from mints.pipeline.step import step
-from mints.studies.genomic.gather import Wanted, wanted
-from mints.studies.genomic.models import OpenModel
-from mints.studies.genomic.ready_dictionaries import read_autoencoder, ready_autoencoders
+from mints.studies.shared.gather import Wanted, wanted
+from mints.studies.shared.models import OpenModel
+from mints.studies.shared.ready_dictionaries import read_autoencoder, ready_autoencoders
 
 SITE = "blocks.1.hook_resid_post"
 
@@ -112,8 +112,8 @@ def test_a_step_that_opens_part_of_a_section_wants_the_files_of_that_part_alone(
     config = Config(features=features, genome="/d/genome.fa")
     assert wanted(config, [declared("features.ready")]) == [Wanted("ready, file", Path("/d/ae.pt"))]
     assert wanted(config, [declared("features.audit_queries", "genome")]) == [
-        Wanted("genome", Path("/d/genome.fa")),
         Wanted("features, audit_queries", Path("/d/queries.fa")),
+        Wanted("genome", Path("/d/genome.fa")),
     ]
     assert [each.source for each in wanted(config, [declared("features")])] == [
         Path("/d/ae.pt"),

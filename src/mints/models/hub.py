@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from fnmatch import fnmatch
 from pathlib import Path
 
-from mints.config import shipped_checkpoint
 from mints.errors import MintsError
+from mints.study_config import shipped_checkpoint
 
 SETTINGS = ("config.json", "vocab.txt", "tokenizer*.json", "special_*.json")
 WEIGHTS = (

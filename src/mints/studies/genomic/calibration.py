@@ -25,9 +25,9 @@ from mints.report.calibration import detection_figure
 from mints.studies.genomic.causal_intervention import encode_pairs, with_partners
 from mints.studies.genomic.counterfactuals import make_pairs
 from mints.studies.genomic.evidence import thresholds_of
-from mints.studies.genomic.models import OpenModel, open_model
 from mints.studies.genomic.probe_readouts import probe_readout
 from mints.studies.genomic.questions import OpenQuestion, boundaries, open_question
+from mints.studies.shared.models import OpenModel, open_model
 
 FOLDS = 5
 POWER = 0.95

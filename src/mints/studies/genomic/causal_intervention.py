@@ -19,9 +19,9 @@ from mints.models.tokenizers import Tokenizer
 from mints.pipeline.run import Run
 from mints.report import patching as figures
 from mints.report.head_maps import head_map, head_maps_figure
-from mints.studies.genomic.models import OpenModel, open_model
 from mints.studies.genomic.probe_readouts import probe_readout
-from mints.studies.genomic.resampling import resamples_of
+from mints.studies.shared.models import OpenModel, open_model
+from mints.studies.shared.resampling import resamples_of
 
 SHARD = 64
 """Pairs of one shard."""

@@ -26,7 +26,7 @@ from mints.errors import UsageError
 from mints.models.architecture import Architecture
 from mints.pipeline.run import Run
 from mints.report import circuits as figures
-from mints.studies.genomic.models import open_model
+from mints.studies.shared.models import open_model
 
 
 class Probe(NamedTuple):

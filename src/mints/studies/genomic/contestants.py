@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from mints.pipeline.run import Run
-from mints.studies.genomic.models import OpenModel, open_checkpoint, open_model
+from mints.studies.shared.models import OpenModel, open_checkpoint, open_model
 
 
 class Contestant(NamedTuple):

@@ -24,8 +24,8 @@ from mints.data.natural_pairs import NaturalPair, natural_pairs, read_variants
 from mints.errors import UsageError
 from mints.locations import here
 from mints.pipeline.run import Run
-from mints.studies.genomic.models import open_model
 from mints.studies.genomic.questions import boundaries, open_question
+from mints.studies.shared.models import open_model
 
 COLUMNS = [
     "name",

@@ -29,10 +29,10 @@ from mints.features.training import Recipe, Trainer
 from mints.models.tokenizers import Encoding
 from mints.pipeline.run import Run
 from mints.report.feature_search import search_figure, top_latents_figure
-from mints.studies.genomic.dictionaries import open_autoencoder, save_autoencoder
-from mints.studies.genomic.models import OpenModel, open_model
 from mints.studies.genomic.questions import asked_sequences, open_question
 from mints.studies.genomic.steps.distributed_feature_search import STREAMS
+from mints.studies.shared.dictionaries import open_autoencoder, save_autoencoder
+from mints.studies.shared.models import OpenModel, open_model
 
 D_SAE, K, BATCH = 512, 32, 128
 """Dictionary of sequence means: latents, active ones per sequence, and sequences of a training step."""

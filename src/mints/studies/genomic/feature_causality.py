@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from mints.features.above import Above
 from mints.pipeline.run import Run
-from mints.studies.genomic.dictionaries import open_autoencoder
 from mints.studies.genomic.latent_pairs import trace_pairs
-from mints.studies.genomic.models import open_model
 from mints.studies.genomic.probe_readouts import probe_readout
 from mints.studies.genomic.questions import feature_question
 from mints.studies.genomic.substitution_effects import trace_substitutions
 from mints.studies.genomic.traced_pairs import Traced
+from mints.studies.shared.dictionaries import open_autoencoder
+from mints.studies.shared.models import open_model
 
 
 def run_feature_causality(run: Run) -> None:

@@ -18,11 +18,11 @@ from mints.features.planted_recovery import Recovery, recover, recovery_table
 from mints.models.tokenizers import Encoding
 from mints.pipeline.run import Run
 from mints.report import feature_circuits as figures
-from mints.studies.genomic.dictionaries import open_autoencoder
-from mints.studies.genomic.models import OpenModel, open_model
 from mints.studies.genomic.probe_readouts import probe_readout
 from mints.studies.genomic.questions import feature_question
-from mints.studies.genomic.resampling import resamples_of
+from mints.studies.shared.dictionaries import open_autoencoder
+from mints.studies.shared.models import OpenModel, open_model
+from mints.studies.shared.resampling import resamples_of
 
 REFERENCES = 4
 """Training sequences for each that is traced: means are taken and planted neurons fitted on them."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import islice
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -12,17 +12,30 @@ from jaxtyping import Int
 from numpy import ndarray
 
 from mints.data.genome import Genome
+from mints.data.shared_words import near_copies, near_copy_clusters
 from mints.errors import UsageError
+from mints.features.columns import word_identity
 from mints.locations import here
 from mints.pipeline.run import Run
-
-Split = Literal["train", "validation", "test"]
+from mints.studies.shared.material import Material, Split
 
 HELD_OUT = 0.1
 """Share of each training chromosome that a held-out split takes where the genome has no chromosome for it."""
 
 DRAWN_BY = "feature_windows"
 """Random numbers of the windows are drawn under this name, so that every step sees the same ones."""
+
+
+def genomic_material(run: Run) -> Material:
+    """The genome's windows, as the feature steps see them; the step reads `FEATURE_WINDOW_FIELDS`."""
+    return Material(
+        training=lambda: training_corpus(run),
+        windows=lambda split, count: genome_windows(run, split, count),
+        lengths=lambda: Genome.open(here(run.config.genome), track=run.track).lengths,
+        near_copies=near_copies,
+        clusters=near_copy_clusters,
+        sequence_columns=lambda tokens, sequences: {"word_identity": word_identity(tokens, sequences)},
+    )
 
 
 class Window(NamedTuple):

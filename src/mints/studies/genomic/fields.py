@@ -2,9 +2,6 @@
 
 from typing import Any
 
-MODEL_FIELDS = ("model", "model_files", "model_revision", "family", "device", "precision")
-"""Fields that decide what the model computes."""
-
 PROBE_FIELDS = (
     "tasks",
     "probe_penalties",
@@ -36,10 +33,3 @@ def has_questions(config: Any) -> bool:
 def has_dictionaries(config: Any) -> bool:
     """Whether sparse autoencoders are trained: sites are named, and there is a genome."""
     return bool(config.features.sites) and config.genome is not None
-
-
-TOKENIZER_FILES = {
-    "dnabert2": ("tokenizer.json", "tokenizer_config.json"),
-    "nucleotide_transformer": ("vocab.txt", "tokenizer_config.json", "special_tokens_map.json"),
-}
-"""Files of a pretrained checkpoint beside its weights, by family."""

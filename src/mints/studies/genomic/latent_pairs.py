@@ -31,7 +31,6 @@ from mints.features.latent_effects import (
 from mints.features.latent_tables import DIRECTIONS, Sets, cumulative_sets, gather, latent_table, set_table
 from mints.pipeline.run import Run
 from mints.report.latents import latent_effects_figure
-from mints.studies.genomic.resampling import resamples_of
 from mints.studies.genomic.traced_pairs import (
     PairRun,
     Traced,
@@ -40,6 +39,7 @@ from mints.studies.genomic.traced_pairs import (
     halves,
     opened,
 )
+from mints.studies.shared.resampling import resamples_of
 
 FEWEST = 8
 """Fewest pairs, on either side of the split, for which shares of their effect mean anything."""

@@ -18,7 +18,7 @@ from mints.models.pretraining import batch_losses
 from mints.models.tokenizers import OverlappingKmerTokenizer, Tokenizer
 from mints.pipeline.run import Run
 from mints.report import figures
-from mints.studies.genomic.models import OpenModel, open_model
+from mints.studies.shared.models import OpenModel, open_model
 
 CONTEXT = 62
 """Tokens of a window; shorter where the sequences are."""

@@ -12,7 +12,7 @@ from numpy import ndarray
 from scipy.sparse import csr_array
 
 from mints.analysis.bootstrap import cluster_weights
-from mints.data.shared_words import near_copies, near_copy_clusters
+from mints.data.shared_words import near_copy_clusters
 from mints.features.activations import Tokens, ordinary_tokens, site_activations
 from mints.features.autoencoder import SparseAutoencoder
 from mints.features.concepts import ConceptLabels, label_tokens
@@ -23,10 +23,11 @@ from mints.features.meta_tables import meta_dictionaries
 from mints.models.tokenizers import Encoding
 from mints.pipeline.run import Run
 from mints.report.meta_sae import meta_sae_figure
-from mints.studies.genomic.concept_scoring import annotated_places
-from mints.studies.genomic.dictionaries import open_autoencoder, save_autoencoder
-from mints.studies.genomic.feature_windows import Split, genome_windows
-from mints.studies.genomic.models import OpenModel, open_model
+from mints.studies.genomic.feature_windows import genomic_material
+from mints.studies.shared.concept_scoring import annotated_places
+from mints.studies.shared.dictionaries import open_autoencoder, save_autoencoder
+from mints.studies.shared.material import Split
+from mints.studies.shared.models import OpenModel, open_model
 
 KS, KEPT = (2, 4, 8), 4
 """Meta-latents per decoder row on the curve; and those of the meta-dictionary that is kept."""
@@ -95,13 +96,14 @@ def run_meta_sae(run: Run) -> None:
 
 def open_splits(run: Run, model: OpenModel) -> dict[Split, Windows]:
     """Windows of every split; those of a later one that are near copies of an earlier one's are left out."""
-    places = annotated_places(run) if run.config.features.annotations else NO_PLACES
+    material = genomic_material(run)
+    places = annotated_places(run, material) if run.config.features.annotations else NO_PLACES
     names = sorted(places["concept"].unique())
     opened: dict[Split, Windows] = {}
     seen: list[str] = []
     for split in SPLITS:
-        drawn = genome_windows(run, split, run.config.features.concept_windows)
-        copies = near_copies(seen, drawn["sequence"].tolist())
+        drawn = material.windows(split, run.config.features.concept_windows)
+        copies = material.near_copies(seen, drawn["sequence"].tolist())
         run.fact(f"{split}_windows", {"drawn": len(drawn), "near_copies_left_out": int(copies.sum())})
         windows = drawn[~copies].reset_index(drop=True)
         sequences = windows["sequence"].tolist()

@@ -13,8 +13,8 @@ from mints.data.motif_scores import Windows
 from mints.models.tokenizers import Encoding
 from mints.pipeline.run import Run
 from mints.report.motifs import motif_support_figure
-from mints.studies.genomic.models import open_model
 from mints.studies.genomic.questions import OpenQuestion, open_question
+from mints.studies.shared.models import open_model
 
 
 def run_motif_scoring(run: Run) -> None:

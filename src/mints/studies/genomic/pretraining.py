@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from mints.config import Config, Pretraining
+from mints.config import Config
 from mints.data.genome import Genome
 from mints.data.sequences import reverse_complement
 from mints.errors import UsageError
@@ -25,7 +25,8 @@ from mints.models.pretraining import CurvePoint, Recipe, pretrain
 from mints.models.tokenizers import FixedKmerTokenizer, Tokenizer, train_bpe
 from mints.pipeline.run import Run
 from mints.report import figures
-from mints.studies.genomic.fields import TOKENIZER_FILES
+from mints.studies.shared.fields import TOKENIZER_FILES
+from mints.study_config import Pretraining
 
 BPE_BASES, BPE_PIECE = 2_000_000, 200
 """A byte-pair vocabulary is trained on so many bases, in pieces of this length."""

@@ -23,8 +23,8 @@ from mints.models.tokenizers import Encoding
 from mints.pipeline.run import Run
 from mints.report.head_maps import alignment_ceiling_figure, head_map
 from mints.studies.genomic.fields import SUM_VARIANTS
-from mints.studies.genomic.models import OpenModel, open_model
 from mints.studies.genomic.questions import DRAWN_BY, OpenQuestion, asked_sequences, open_question
+from mints.studies.shared.models import OpenModel, open_model
 
 SHARD = 1024
 """Sequences of one shard."""

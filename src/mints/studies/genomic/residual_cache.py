@@ -15,7 +15,7 @@ from mints.models.activations import mean_residuals
 from mints.models.encoder import Encoder, randomly_initialised
 from mints.pipeline.run import Run
 from mints.studies.genomic.fields import VARIANTS
-from mints.studies.genomic.models import OpenModel, open_model, probed_layers
+from mints.studies.shared.models import OpenModel, open_model, probed_layers
 
 SHARD = 2048
 """Sequences of one shard: what a kill can cost, and all that is held in memory at a time."""

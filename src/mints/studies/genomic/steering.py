@@ -27,10 +27,10 @@ from mints.features.steering_sites import SteeringSites, steering_sites
 from mints.features.steering_tables import dose_table, planned_arms, summary_table, with_q
 from mints.pipeline.run import Run
 from mints.report.steering import steering_figure
-from mints.studies.genomic.dictionaries import open_autoencoder
-from mints.studies.genomic.models import OpenModel, open_model
 from mints.studies.genomic.questions import feature_question
-from mints.studies.genomic.resampling import resamples_of
+from mints.studies.shared.dictionaries import open_autoencoder
+from mints.studies.shared.models import OpenModel, open_model
+from mints.studies.shared.resampling import resamples_of
 
 CHOSEN = 2
 """Latents that are chosen by each rule."""

@@ -9,8 +9,6 @@ from mints.errors import UsageError
 from mints.pipeline.progress import Reporter
 from mints.pipeline.runner import Pipeline
 from mints.pipeline.step import Step
-from mints.studies.genomic.dictionaries import sweep_folders
-from mints.studies.genomic.fields import TOKENIZER_FILES
 from mints.studies.genomic.questions import feature_question
 from mints.studies.genomic.steps.attention_enrichment import attention_enrichment
 from mints.studies.genomic.steps.calibration import calibration
@@ -36,6 +34,8 @@ from mints.studies.genomic.steps.simulate_genome import simulate_genome
 from mints.studies.genomic.steps.sparse_autoencoders import sparse_autoencoders
 from mints.studies.genomic.steps.steering import steering
 from mints.studies.genomic.steps.systematic_causal_intervention import systematic_causal_intervention
+from mints.studies.shared.dictionaries import sweep_folders
+from mints.studies.shared.fields import TOKENIZER_FILES
 
 ANALYSIS: tuple[Step, ...] = (
     simulate_genome,

@@ -6,7 +6,8 @@ from typing import Any
 
 from mints.pipeline.run import Run
 from mints.pipeline.step import step
-from mints.studies.genomic.fields import EVIDENCE_FIELDS, MODEL_FIELDS
+from mints.studies.genomic.fields import EVIDENCE_FIELDS
+from mints.studies.shared.fields import MODEL_FIELDS
 
 
 def is_wanted(config: Any) -> bool:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from mints.pipeline.run import Run
 from mints.pipeline.step import step
-from mints.studies.genomic.dictionaries import dictionary_files
-from mints.studies.genomic.fields import EVIDENCE_FIELDS, MODEL_FIELDS, has_questions
+from mints.studies.genomic.fields import EVIDENCE_FIELDS, has_questions
+from mints.studies.shared.dictionaries import dictionary_files
+from mints.studies.shared.fields import MODEL_FIELDS
 
 STREAMS = ("residual", "mlp")
 """What the search decomposes: the last layer's residual stream, and its feed-forward after the activation."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mints.pipeline.run import Run
 from mints.pipeline.step import step
-from mints.studies.genomic.fields import MODEL_FIELDS
+from mints.studies.shared.fields import MODEL_FIELDS
 
 
 @step(

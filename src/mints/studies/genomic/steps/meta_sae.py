@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from mints.pipeline.run import Run
 from mints.pipeline.step import step
-from mints.studies.genomic.dictionaries import dictionary_files, site_folder
-from mints.studies.genomic.fields import FEATURE_WINDOW_FIELDS, MODEL_FIELDS, has_dictionaries
+from mints.studies.genomic.fields import FEATURE_WINDOW_FIELDS, has_dictionaries
+from mints.studies.shared.dictionaries import dictionary_files, site_folder
+from mints.studies.shared.fields import MODEL_FIELDS
 
 
 @step(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from mints.pipeline.run import Run
 from mints.pipeline.step import step
-from mints.studies.genomic.fields import MODEL_FIELDS, has_questions
+from mints.studies.genomic.fields import has_questions
+from mints.studies.shared.fields import MODEL_FIELDS
 
 
 @step(

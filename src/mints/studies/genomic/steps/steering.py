@@ -6,8 +6,9 @@ from typing import Any
 
 from mints.pipeline.run import Run
 from mints.pipeline.step import step
-from mints.studies.genomic.dictionaries import dictionary_files, site_folder
-from mints.studies.genomic.fields import EVIDENCE_FIELDS, MODEL_FIELDS, has_dictionaries, has_questions
+from mints.studies.genomic.fields import EVIDENCE_FIELDS, has_dictionaries, has_questions
+from mints.studies.shared.dictionaries import dictionary_files, site_folder
+from mints.studies.shared.fields import MODEL_FIELDS
 
 
 def has_dictionaries_and_questions(config: Any) -> bool:

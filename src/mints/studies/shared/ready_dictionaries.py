@@ -12,7 +12,7 @@ from mints.locations import here, parse
 from mints.models.dictionary_files import read_dictionary_files
 from mints.pipeline.run import Run
 from mints.section import Location
-from mints.studies.genomic.models import OpenModel
+from mints.studies.shared.models import OpenModel
 
 SHOWN = "ACGTTGCA" * 8
 """A sequence on which the width of a site is seen."""

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mints.config import Config, shipped_checkpoint
 from mints.data.catalogue import names_below, read_catalogue
 from mints.data.download import Track
 from mints.data.sources import MissingError, Shelf, bring, bring_repository
@@ -16,6 +15,7 @@ from mints.models.hub import checkpoint_files
 from mints.models.known import known_checkpoints, suggestion
 from mints.pipeline.progress import Reporter
 from mints.pipeline.step import Step
+from mints.study_config import StudyConfig, shipped_checkpoint
 
 NOT_HERE = "does not exist on this machine"
 
@@ -38,7 +38,7 @@ class Checkpoint(NamedTuple):
     """Hashes of its files that the configuration knows."""
 
 
-def wanted(config: Config, steps: Iterable[Step]) -> list[Wanted]:
+def wanted(config: StudyConfig, steps: Iterable[Step]) -> list[Wanted]:
     """What these steps open, each once, in the configuration's order; what the run itself makes is not among it."""
     opened = {field for step in steps for field in step.opens}
     found = [item for field in type(config).model_fields for item in _opened(config, field, opened)]
@@ -47,7 +47,7 @@ def wanted(config: Config, steps: Iterable[Step]) -> list[Wanted]:
     return list({str(w.source): w for w in reversed(kept)}.values())[::-1]
 
 
-def _opened(config: Config, field: str, opened: set[str]) -> Iterator[Wanted]:
+def _opened(config: StudyConfig, field: str, opened: set[str]) -> Iterator[Wanted]:
     """Locations in a field that is opened, or in those parts of it that are, which go by dotted names."""
     if field in opened:
         yield from _inside(config, field, "")
@@ -75,7 +75,7 @@ def _inside(section: Any, field: str, where: str) -> Iterator[Wanted]:
             yield from _inside(part, name, f"{field} {getattr(part, 'name', '')}".strip() + ", ")
 
 
-def gather(config: Config, steps: Iterable[Step], shelf: Shelf, reporter: Reporter, command: str) -> None:
+def gather(config: StudyConfig, steps: Iterable[Step], shelf: Shelf, reporter: Reporter, command: str) -> None:
     """Bring everything that the steps open.
 
     command: what would bring it on a machine with a network. Raises MintsError with the list of all that is missing,
@@ -145,7 +145,7 @@ def missing_report(missing: Sequence[tuple[str, str, str]], of: int, command: st
     return "\n".join(lines)
 
 
-def sources_record(config: Config, steps: Iterable[Step], shelf: Shelf) -> list[dict[str, Any]]:
+def sources_record(config: StudyConfig, steps: Iterable[Step], shelf: Shelf) -> list[dict[str, Any]]:
     """Where everything remote came from: location, path, bytes and the hash that was checked, for the manifest."""
     catalogue = read_catalogue(shelf.cache)
     rows: list[dict[str, Any]] = []

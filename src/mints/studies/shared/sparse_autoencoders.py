@@ -1,4 +1,4 @@
-"""Step: sparse autoencoders of the sites that the feature suite looks at."""
+"""Sparse autoencoders of the sites that the feature suite looks at."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from mints.features.training import CurvePoint
 from mints.models.encoder import randomly_initialised
 from mints.pipeline.run import Run
 from mints.report.dictionaries import sweep_figure, training_figure
-from mints.studies.genomic.dictionaries import UNTRAINED, save_autoencoder, site_folder
-from mints.studies.genomic.dictionary_evaluation import Result, evaluate, open_held_out, seed_table
-from mints.studies.genomic.dictionary_training import Dictionary, dictionaries, train_dictionaries, training_steps
-from mints.studies.genomic.feature_windows import Split
-from mints.studies.genomic.models import open_model
-from mints.studies.genomic.ready_dictionaries import ready_autoencoders
+from mints.studies.shared.dictionaries import UNTRAINED, save_autoencoder, site_folder
+from mints.studies.shared.dictionary_evaluation import Result, evaluate, open_held_out, seed_table
+from mints.studies.shared.dictionary_training import Dictionary, dictionaries, train_dictionaries, training_steps
+from mints.studies.shared.material import Material, Split
+from mints.studies.shared.models import open_model
+from mints.studies.shared.ready_dictionaries import ready_autoencoders
 
 COLUMNS = [
     "encoder",
@@ -43,21 +43,22 @@ COLUMNS = [
 ]
 
 
-def run_sparse_autoencoders(run: Run) -> None:
+def run_sparse_autoencoders(run: Run, material: Material) -> None:
     """Train sparse autoencoders on the activations of every site, of the model and of an untrained twin."""
     model = open_model(run)
     untrained = randomly_initialised(model.encoder.architecture, run.config.seed).to(model.compute.device)
     untrained.fused_attention = True
-    held_out = [open_held_out(run, model, split) for split in ("validation", "test")]
+    held_out = [open_held_out(run, model, material, split) for split in ("validation", "test")]
     finished: dict[Dictionary, SparseAutoencoder] = {}
     results: dict[Dictionary, dict[Split, Result]] = {}
     curves = []
     ready = ready_autoencoders(run, model)
+    corpus = material.training()
     for name, encoder in (("model", model.encoder), (UNTRAINED, untrained)):
         wanted = dictionaries(run.config.features, name)
         given = {each: ready[each.site].autoencoder for each in wanted if is_given(each, ready)}
         to_train = [dictionary for dictionary in wanted if dictionary not in given]
-        trainers = train_dictionaries(run, model, encoder, to_train, name) if to_train else {}
+        trainers = train_dictionaries(run, model, encoder, corpus, to_train, name) if to_train else {}
         curves += [curve_table(dictionary, trainer.curve) for dictionary, trainer in trainers.items()]
         here = given | {dictionary: trainer.finished() for dictionary, trainer in trainers.items()}
         finished |= here

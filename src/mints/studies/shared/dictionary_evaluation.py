@@ -32,10 +32,10 @@ from mints.features.twins import TWIN, twins
 from mints.models.encoder import Encoder
 from mints.models.tokenizers import Encoding
 from mints.pipeline.run import Run
-from mints.studies.genomic.dictionaries import UNTRAINED
-from mints.studies.genomic.dictionary_training import Dictionary
-from mints.studies.genomic.feature_windows import Split, genome_windows
-from mints.studies.genomic.models import OpenModel
+from mints.studies.shared.dictionaries import UNTRAINED
+from mints.studies.shared.dictionary_training import Dictionary
+from mints.studies.shared.material import Material, Split
+from mints.studies.shared.models import OpenModel
 
 WINDOWS = 128
 """Held-out windows of each split."""
@@ -68,9 +68,9 @@ class HeldOut(NamedTuple):
     weights: Int[ndarray, "resample window"]
 
 
-def open_held_out(run: Run, model: OpenModel, split: Split) -> HeldOut:
+def open_held_out(run: Run, model: OpenModel, material: Material, split: Split) -> HeldOut:
     """Windows of a held-out split."""
-    windows = genome_windows(run, split, WINDOWS)
+    windows = material.windows(split, WINDOWS)
     encodings = model.tokenizer.encode_many(windows["sequence"].tolist())
     hidden = hide(encodings, model.tokenizer, HIDDEN_SHARE, run.rng(f"{split} hidden tokens"))
     count = len(encodings)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -17,7 +17,6 @@ from mints.features.columns import (
     SparseColumns,
     principal_directions,
     token_identity,
-    word_identity,
 )
 from mints.features.concept_scores import Chosen, called_by, choose, f1_of_calling_everything
 from mints.features.concepts import ConceptLabels, Matrix
@@ -26,15 +25,16 @@ from mints.models.encoder import Encoder
 from mints.models.sites import site_names
 from mints.models.tokenizers import Encoding
 from mints.pipeline.run import Run
-from mints.studies.genomic.dictionaries import open_autoencoder
-from mints.studies.genomic.feature_windows import genome_windows
-from mints.studies.genomic.models import OpenModel
+from mints.studies.shared.dictionaries import open_autoencoder
+from mints.studies.shared.material import Material
+from mints.studies.shared.models import OpenModel
 
 
 class Scene(NamedTuple):
     """What every site is scored with."""
 
     run: Run
+    material: Material
     model: OpenModel
     untrained: Encoder
 
@@ -101,15 +101,17 @@ def of_activations(scene: Scene, site: str, validation: Scored, test: Scored, wi
 
 
 def of_words(scene: Scene, site: str, validation: Scored, test: Scored) -> Iterator[Candidates]:
-    """Identity of the token and of the word at its middle, and latents of the untrained model, which knows no more."""
+    """Identity of the token, what else the sequence tells, and latents of an untrained model, which knows no more."""
     vocabulary = len(scene.model.tokenizer.vocabulary)
-    matrices: dict[str, Callable[[Scored], Matrix]] = {
-        "token_identity": lambda part: token_identity(part.tokens, vocabulary),
-        "word_identity": lambda part: word_identity(part.tokens, part.windows["sequence"].tolist()),
-        "untrained_latents": lambda part: latents_of(scene, site, part.encodings, part.tokens, untrained=True),
-    }
-    for name, matrix in matrices.items():
-        yield Candidates(name, *(SparseColumns(matrix(part)) for part in (validation, test)))
+
+    def known(part: Scored) -> dict[str, Matrix]:
+        told = scene.material.sequence_columns(part.tokens, part.windows["sequence"].tolist())
+        untrained = latents_of(scene, site, part.encodings, part.tokens, untrained=True)
+        return {"token_identity": token_identity(part.tokens, vocabulary), **told, "untrained_latents": untrained}
+
+    chosen_on, reported_on = known(validation), known(test)
+    for name, columns in chosen_on.items():
+        yield Candidates(name, SparseColumns(columns), SparseColumns(reported_on[name]))
 
 
 def every_token(validation: ConceptLabels, test: ConceptLabels) -> Baseline:
@@ -145,7 +147,7 @@ def activations_of(
 
 def training_activations(scene: Scene, site: str) -> Float[ndarray, "token d"]:
     """Activations of training windows, from which the principal components come."""
-    windows = genome_windows(scene.run, "train", scene.run.config.features.concept_windows)
+    windows = scene.material.windows("train", scene.run.config.features.concept_windows)
     encodings = scene.model.tokenizer.encode_many(windows["sequence"].tolist())
     tokens = ordinary_tokens(encodings, scene.model.tokenizer)
     return activations_of(scene, [site], encodings, tokens)[site]

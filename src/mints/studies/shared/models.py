@@ -1,4 +1,4 @@
-"""How the genomic steps open the model, and which layers and variants they look at."""
+"""How steps open the model, and which layers and variants they look at."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Step: which latents stand for which annotated concepts, held against every baseline."""
+"""Which latents stand for which annotated concepts, held against every baseline."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from numpy import ndarray
 
 from mints.analysis.bootstrap import cluster_weights
 from mints.data.annotation import concept_places, on_sequences, read_annotation
-from mints.data.genome import Genome
-from mints.data.shared_words import near_copies, near_copy_clusters
 from mints.errors import MintsError
 from mints.features.activations import Tokens, ordinary_tokens
 from mints.features.columns import SparseColumns
@@ -44,9 +42,9 @@ from mints.models.encoder import randomly_initialised
 from mints.models.tokenizers import Encoding, Tokenizer
 from mints.pipeline.run import Run
 from mints.report.concepts import concept_figure
-from mints.studies.genomic.concept_baselines import Scene, baselines_of, latents_of
-from mints.studies.genomic.feature_windows import genome_windows
-from mints.studies.genomic.models import open_model
+from mints.studies.shared.concept_baselines import Scene, baselines_of, latents_of
+from mints.studies.shared.material import Material
+from mints.studies.shared.models import open_model
 
 
 class Half(NamedTuple):
@@ -58,20 +56,20 @@ class Half(NamedTuple):
     labels: ConceptLabels
 
 
-def run_concept_scoring(run: Run) -> None:
+def run_concept_scoring(run: Run, material: Material) -> None:
     """Score every latent against every annotated concept, with baselines, null and intervals."""
     model = open_model(run)
     untrained = randomly_initialised(model.encoder.architecture, run.config.seed).to(model.compute.device)
     untrained.fused_attention = True
-    validation, test = halves(run, model.tokenizer)
+    validation, test = halves(run, material, model.tokenizer)
     support = support_table(validation.labels, test.labels)
     scored = np.flatnonzero(support["scored"])
     if not len(scored):
         raise MintsError(f"no concept occurs often enough on the validation windows ({NOT_SCORED})")
     validation, test = (half._replace(labels=half.labels.of(scored)) for half in (validation, test))
-    clusters = near_copy_clusters(test.windows["sequence"].tolist())
+    clusters = material.clusters(test.windows["sequence"].tolist())
     weights = cluster_weights(clusters, run.config.probe_bootstrap_samples, run.rng("resamples"))
-    scene = Scene(run, model, untrained)
+    scene = Scene(run, material, model, untrained)
     scores, baselines = [], []
     for site in run.track(run.config.features.sites, description="concepts", unit="sites"):
         table, others = score_site(scene, site, validation, test, weights)
@@ -86,13 +84,13 @@ def run_concept_scoring(run: Run) -> None:
     run.figure("concept_scores", concept_figure(result, level=run.config.probe_ci_level))
 
 
-def halves(run: Run, tokenizer: Tokenizer) -> tuple[Half, Half]:
+def halves(run: Run, material: Material, tokenizer: Tokenizer) -> tuple[Half, Half]:
     """Windows on which latents are chosen, and those on which they are reported, without near copies of the first."""
     count = run.config.features.concept_windows
-    places = annotated_places(run)
+    places = annotated_places(run, material)
     names = sorted(places["concept"].unique())
-    validation, drawn = (genome_windows(run, split, count) for split in ("validation", "test"))
-    copies = near_copies(validation["sequence"].tolist(), drawn["sequence"].tolist())
+    validation, drawn = (material.windows(split, count) for split in ("validation", "test"))
+    copies = material.near_copies(validation["sequence"].tolist(), drawn["sequence"].tolist())
     test = drawn[~copies].reset_index(drop=True)
     run.fact("windows", {"validation": len(validation), "test": len(test), "near_copies_left_out": int(copies.sum())})
     if test.empty:
@@ -100,9 +98,9 @@ def halves(run: Run, tokenizer: Tokenizer) -> tuple[Half, Half]:
     return half(validation, tokenizer, places, names), half(test, tokenizer, places, names)
 
 
-def annotated_places(run: Run) -> pd.DataFrame:
+def annotated_places(run: Run, material: Material) -> pd.DataFrame:
     """Places of every annotation's concepts, each called ANNOTATION/CONCEPT."""
-    lengths = Genome.open(here(run.config.genome), track=run.track).lengths
+    lengths = material.lengths()
     parts = []
     for annotation in run.config.features.annotations:
         path = here(annotation.file)

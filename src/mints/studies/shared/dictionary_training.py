@@ -13,9 +13,8 @@ from mints.features.stream import BEGINNING, ActivationStream, Position
 from mints.features.training import Recipe, Trainer
 from mints.models.encoder import Encoder
 from mints.pipeline.run import Run
-from mints.studies.genomic.dictionaries import UNTRAINED, site_folder, sweep_folders
-from mints.studies.genomic.feature_windows import training_corpus
-from mints.studies.genomic.models import OpenModel
+from mints.studies.shared.dictionaries import UNTRAINED, site_folder, sweep_folders
+from mints.studies.shared.models import OpenModel
 
 SAVES = 20
 """Times that a run's state is written: what a kill can cost is the time between two of them."""
@@ -60,18 +59,18 @@ def training_steps(features: Any) -> int:
 
 
 def train_dictionaries(
-    run: Run, model: OpenModel, encoder: Encoder, wanted: Sequence[Dictionary], label: str
+    run: Run, model: OpenModel, encoder: Encoder, corpus: Sequence[str], wanted: Sequence[Dictionary], label: str
 ) -> dict[Dictionary, Trainer]:
     """Train all of them on the same batches; goes on from where an earlier, killed run of the step was.
 
-    label: of the file that keeps the state.
+    corpus: sequences to learn from. label: of the file that keeps the state.
     """
     features = run.config.features
     steps = training_steps(features)
     stream = ActivationStream(
         encoder,
         model.tokenizer,
-        training_corpus(run),
+        corpus,
         features.sites,
         model.compute,
         seed=features.seed,

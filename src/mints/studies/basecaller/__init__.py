@@ -1,0 +1,1 @@
+"""The basecaller study: which component of a nanopore basecaller counts repeated bases."""

@@ -1,0 +1,18 @@
+"""Which steps the basecaller study has, and the pipeline of one configuration."""
+
+from __future__ import annotations
+
+from mints import __version__
+from mints.basecaller_config import BasecallerConfig
+from mints.pipeline.progress import Reporter
+from mints.pipeline.runner import Pipeline
+from mints.pipeline.step import Step
+
+ANALYSIS: tuple[Step, ...] = ()
+PRETRAINING: tuple[Step, ...] = ()
+
+
+def open_pipeline(config: BasecallerConfig, *, pretraining: bool = False, quiet: bool = False) -> Pipeline:
+    """The study's pipeline in the configuration's results folder."""
+    steps = PRETRAINING if pretraining else ANALYSIS
+    return Pipeline(steps, config, config.results, expand={}, version=__version__, reporter=Reporter(quiet=quiet))

@@ -1,0 +1,91 @@
+// Plotly figures in the page's colours, each with a link to the file that it was made from.
+
+const CHARTS = new Map(); // element → the block that it shows, to be drawn anew in other colours
+const WAITING = new Map(); // element → what draws it once it is near the screen
+
+/** Draw when the element comes near the screen: a page of many figures opens at once. */
+function whenShown(target, draw) {
+  WAITING.set(target, draw);
+  SHOWN.observe(target);
+}
+
+/** What all figures share; a figure's own layout goes over it. */
+function houseLayout(height) {
+  const axis = {
+    gridcolor: colour("line"), linecolor: colour("quiet"), zerolinecolor: colour("line"), tickcolor: colour("quiet"),
+    automargin: true, title: { standoff: 8 },
+  };
+  return {
+    height,
+    font: { family: "system-ui, sans-serif", size: 12, color: colour("ink") },
+    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+    margin: { l: 56, r: 16, t: 16, b: 44 },
+    hoverlabel: { bgcolor: colour("raised"), bordercolor: colour("line"), font: { color: colour("ink") } },
+    legend: { orientation: "h", y: -0.25, yanchor: "top" },
+    xaxis: axis, yaxis: axis,
+    modebar: { color: colour("quiet"), activecolor: colour("accent"), bgcolor: "rgba(0,0,0,0)" },
+  };
+}
+
+/** `over` on top of `base`, object by object. */
+function merged(base, over) {
+  const made = { ...base };
+  for (const [key, value] of Object.entries(over)) {
+    const both = value && typeof value === "object" && !Array.isArray(value) && made[key] && typeof made[key] === "object";
+    made[key] = both ? merged(made[key], value) : value;
+  }
+  return made;
+}
+
+/** A figure's layout; axes beyond the first take the look of the first. */
+function layoutOf(block) {
+  const house = houseLayout(block.height);
+  const own = painted(block.layout);
+  for (const name of Object.keys(own)) {
+    if (/^[xy]axis\d+$/.test(name)) house[name] = house.xaxis;
+  }
+  return merged(house, own);
+}
+
+const CONFIG = {
+  responsive: true, displaylogo: false,
+  modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
+  toImageButtonOptions: { format: "svg", scale: 2 },
+};
+
+/** Draw a Plotly figure into an element of the page; gives what Plotly promises. */
+function plot(target, block) {
+  CHARTS.set(target, block);
+  return Plotly.react(target, painted(block.data), layoutOf(block), {
+    ...CONFIG, toImageButtonOptions: { ...CONFIG.toImageButtonOptions, filename: fileName(block.title) },
+  });
+}
+
+/** A title as a file may be called. */
+function fileName(title) {
+  return title.toLowerCase().replace(/[^a-z0-9]+/g, "_").replace(/^_|_$/g, "");
+}
+
+/** The frame of anything that stems from an artifact: heading, the thing, what to know of it, where it comes from. */
+function framed(block, inside) {
+  return element(
+    "figure", { class: `block ${block.kind}` },
+    block.title ? element("h3", {}, block.title) : null,
+    inside,
+    element(
+      "figcaption", {},
+      block.note ? element("span", { class: "note" }, block.note + " ") : null,
+      block.source ? element("a", { class: "source", href: `../${encodeURI(block.source)}` }, block.source) : null,
+    ),
+  );
+}
+
+function drawChart(block) {
+  const target = element("div", { class: "plot", role: "img", "aria-label": block.title });
+  whenShown(target, () => plot(target, block));
+  return framed(block, target);
+}
+
+dark.addEventListener("change", () => {
+  for (const [target, block] of CHARTS) if (target.isConnected) plot(target, block);
+});

@@ -1,0 +1,114 @@
+// The page itself: chapters, what is shown of them, and the address of each.
+
+const PAGE = JSON.parse(document.getElementById("data").textContent);
+const SHOWN = new IntersectionObserver((entries) => {
+  for (const entry of entries) {
+    if (!entry.isIntersecting || !WAITING.has(entry.target)) continue;
+    const draw = WAITING.get(entry.target);
+    WAITING.delete(entry.target);
+    SHOWN.unobserve(entry.target);
+    draw();
+  }
+}, { rootMargin: "400px" });
+
+const DRAWN = {
+  text: (block) => element("div", { class: "block text" }, ...block.paragraphs.map((each) => element("p", {}, each))),
+  missing: (block) => element("div", { class: "block missing" }, element("strong", {}, `${block.what}: `), block.advice),
+  chart: drawChart,
+  table: drawTable,
+  choice: drawChoice,
+};
+
+/** The element of any block. */
+function drawBlock(block) {
+  const draw = DRAWN[block.kind] ?? WIDGETS[block.kind];
+  return draw ? draw(block) : element("p", { class: "missing" }, `this page cannot show a block of kind ${block.kind}`);
+}
+
+/** Groups of blocks behind a row of buttons. */
+function drawChoice(block) {
+  const names = Object.keys(block.options);
+  const inside = element("div", {});
+  const buttons = names.map((name) => element("button", { type: "button", role: "tab", onclick: () => choose(name) }, readable(name)));
+  function choose(chosen) {
+    names.forEach((name, index) => buttons[index].setAttribute("aria-selected", String(name === chosen)));
+    inside.replaceChildren(...block.options[chosen].map(drawBlock));
+  }
+  choose(names[0]);
+  return element("section", { class: "choice" }, element("div", { role: "tablist", "aria-label": block.label }, element("span", { class: "label" }, block.label), ...buttons), inside);
+}
+
+function readable(name) {
+  return name.replaceAll("_", " ");
+}
+
+/** A claim of the front page: question, answer, and a mark that needs no colour to be read. */
+function drawClaim(claim, anchor) {
+  const mark = { yes: "✓", no: "✗", open: "?" }[claim.tone];
+  return element(
+    "li", { class: `claim ${claim.tone}` },
+    element("span", { class: "mark", "aria-label": claim.tone }, mark),
+    element("div", {}, element("a", { class: "asked", href: `#/${anchor}` }, claim.question), element("p", {}, claim.answer)),
+  );
+}
+
+function drawView(view) {
+  const parts = [element("h2", {}, view.title), element("p", { class: "question" }, view.question)];
+  if (view.anchor === "front") {
+    const claims = PAGE.views.flatMap((each) => each.claims.map((claim) => drawClaim(claim, each.anchor)));
+    parts.push(element("ul", { class: "claims" }, ...claims));
+  }
+  return element("article", { class: "view", id: `view-${view.anchor}` }, ...parts, ...view.blocks.map(drawBlock));
+}
+
+/** Show the chapter that the address names; what follows a second slash is the chapter's own business. */
+function show() {
+  const [anchor, ...rest] = decodeURIComponent(location.hash.replace(/^#\/?/, "")).split("/");
+  const view = PAGE.views.find((each) => each.anchor === anchor) ?? PAGE.views[0];
+  PAGE.place = rest;
+  for (const link of document.querySelectorAll("#chapters a")) {
+    if (link.hash === `#/${view.anchor}`) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  document.title = `${view.title} · ${PAGE.title}`;
+  const content = document.getElementById("content");
+  if (content.dataset.anchor === view.anchor && rest.length) return void window.dispatchEvent(new Event("place"));
+  content.dataset.anchor = view.anchor;
+  content.replaceChildren(drawView(view));
+  window.scrollTo(0, 0);
+  foldMenu(true);
+}
+
+function foldMenu(folded) {
+  document.getElementById("menu").setAttribute("aria-expanded", String(!folded));
+  document.getElementById("top").classList.toggle("open", !folded);
+}
+
+/** Left and right arrows turn chapters, where they do not belong to what has the focus. */
+function turn(event) {
+  const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+  const within = event.target.closest("input, select, textarea, button, .plot, [data-arrows]");
+  if (!step || within || event.altKey || event.ctrlKey || event.metaKey) return;
+  const now = PAGE.views.findIndex((view) => view.anchor === document.getElementById("content").dataset.anchor);
+  const next = PAGE.views[now + step];
+  if (next) location.hash = `#/${next.anchor}`;
+}
+
+/** DataTables takes its colours from a class of the root. */
+function nightfall() {
+  document.documentElement.classList.toggle("dark", dark.matches);
+}
+
+function open() {
+  const chapters = PAGE.views.map((view) => element("a", { href: `#/${view.anchor}` }, view.chapter));
+  document.getElementById("chapters").append(...chapters);
+  const menu = document.getElementById("menu");
+  menu.addEventListener("click", () => foldMenu(menu.getAttribute("aria-expanded") === "true"));
+  document.addEventListener("keydown", turn);
+  window.addEventListener("hashchange", show);
+  show();
+}
+
+dark.addEventListener("change", nightfall);
+nightfall();
+open();

@@ -1,0 +1,133 @@
+"""What a view is made of: plain values that become JSON in the page, and that its script draws.
+
+Nothing here is HTML: names from data are shown as text, whatever letters they have.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+SIGNIFICANT = 5
+"""Digits of a number in the page; the artifacts have all of them."""
+
+Tone = Literal["yes", "no", "open"]
+
+
+@dataclass(frozen=True)
+class Text:
+    """Paragraphs."""
+
+    paragraphs: Sequence[str]
+    kind: str = field(default="text", init=False)
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Something that this run has not saved, and what makes it."""
+
+    what: str
+    advice: str
+    kind: str = field(default="missing", init=False)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table that sorts, filters and downloads as CSV."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+    source: str
+    """Artifact that it was made from."""
+
+    note: str = ""
+    page_length: int = 10
+    kind: str = field(default="table", init=False)
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A Plotly figure: `data` and `layout` as Plotly has them; colours of text and background are the page's."""
+
+    title: str
+    data: Sequence[Mapping[str, Any]]
+    layout: Mapping[str, Any]
+    source: str
+    note: str = ""
+    height: int = 360
+    kind: str = field(default="chart", init=False)
+
+
+@dataclass(frozen=True)
+class Widget:
+    """A part with a script of its own."""
+
+    kind: str
+    title: str
+    content: Mapping[str, Any]
+    source: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Blocks of which one group is shown at a time: one per question, task or site."""
+
+    label: str
+    options: Mapping[str, Sequence[Block]]
+    kind: str = field(default="choice", init=False)
+
+
+Block = Text | Missing | Table | Chart | Widget | Choice
+
+
+class Claim(NamedTuple):
+    """A sentence of the front page, with its numbers."""
+
+    question: str
+    answer: str
+    tone: Tone
+    """Whether the answer is yes or no; `open` where the run could not have told."""
+
+
+class View(NamedTuple):
+    """One chapter of the page."""
+
+    anchor: str
+    title: str
+    question: str
+    """What it answers, in a sentence below the title."""
+
+    blocks: Sequence[Block]
+    claims: Sequence[Claim] = ()
+    chapter: str = ""
+    """Short title for the list of chapters; default the title."""
+
+
+def table_block(table: pd.DataFrame, title: str, source: str, *, note: str = "", page_length: int = 10) -> Table:
+    """A data frame as a table, its columns named as a reader would."""
+    columns = [str(column).replace("_", " ") for column in table.columns]
+    return Table(title, columns, [list(row) for row in table.itertuples(index=False)], source, note, page_length)
+
+
+def plain(value: Any) -> Any:
+    """JSON of a block: floats of few digits, NaN as null, numpy's numbers as Python's."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    if isinstance(value, int | np.integer):
+        return int(value)
+    if isinstance(value, float | np.floating):
+        return float(f"{value:.{SIGNIFICANT}g}") if math.isfinite(value) else None
+    return None if value is None or value is pd.NA else str(value)

@@ -1,0 +1,25 @@
+"""From a results folder to its page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from mints.report.page.blocks import View
+from mints.report.page.page import Libraries, render
+from mints.report.page.saved import Saved
+from mints.report.page.views.front import front, headline
+from mints.report.page.views.heads import heads
+from mints.report.page.views.probes import probes
+
+VIEWS: dict[str, tuple[Callable[[Saved], View], ...]] = {
+    "genomic": (front, probes, heads),
+    "protein": (front,),
+    "basecaller": (front,),
+}
+"""Chapters of each study's page, in their order."""
+
+
+def build_page(saved: Saved, library: Libraries | None = None) -> str:
+    """The page of a run, from whatever it has saved."""
+    views = [view(saved) for view in VIEWS[saved.configured("study", "genomic")]]
+    return render(f"MINTS · {headline(saved)}", {"started": saved.account.get("started")}, views, library)

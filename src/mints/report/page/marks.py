@@ -1,0 +1,93 @@
+"""Marks that several views draw with: estimates with intervals, curves with bands, and lines of reference."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+Trace = dict[str, Any]
+Shape = dict[str, Any]
+
+
+class Estimates(NamedTuple):
+    """Columns of a table that hold an estimate and its interval."""
+
+    value: str
+    low: str
+    high: str
+
+    @classmethod
+    def of(cls, value: str) -> Estimates:
+        """The estimate `value` with `value_low` and `value_high`."""
+        return cls(value, f"{value}_low", f"{value}_high")
+
+
+def rows_with_intervals(
+    table: pd.DataFrame, labels: Sequence[str], columns: Estimates, *, name: str, colour: str, symbol: str = "circle"
+) -> Trace:
+    """Points with horizontal intervals, a row per label."""
+    value, low, high = (table[column] for column in columns)
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": name,
+        "x": value.tolist(),
+        "y": list(labels),
+        "error_x": _bars(value, low, high, colour),
+        "marker": {"color": colour, "symbol": symbol, "size": 9},
+        "hovertemplate": "%{y}<br>%{x:.3f} [%{customdata[0]:.3f}, %{customdata[1]:.3f}]<extra></extra>",
+        "customdata": pd.DataFrame({"low": low, "high": high}).to_numpy().tolist(),
+    }
+
+
+def curve_with_intervals(
+    table: pd.DataFrame, x: str, columns: Estimates, *, name: str, colour: str, dash: str = "solid"
+) -> Trace:
+    """Points joined by a line, with vertical intervals."""
+    value, low, high = (table[column] for column in columns)
+    return {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "name": name,
+        "x": table[x].tolist(),
+        "y": value.tolist(),
+        "error_y": _bars(value, low, high, colour),
+        "line": {"color": colour, "dash": dash},
+        "marker": {"color": colour, "size": 7},
+    }
+
+
+def _bars(value: pd.Series, low: pd.Series, high: pd.Series, colour: str) -> Mapping[str, Any]:
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": (high - value).tolist(),
+        "arrayminus": (value - low).tolist(),
+        "color": colour,
+        "thickness": 1.4,
+        "width": 3,
+    }
+
+
+def vertical(x: float, *, colour: str = "@quiet", dash: str = "dot") -> Shape:
+    """A line of reference from bottom to top."""
+    line = {"color": colour, "dash": dash, "width": 1.2}
+    return {"type": "line", "x0": x, "x1": x, "y0": 0, "y1": 1, "yref": "paper", "line": line, "layer": "below"}
+
+
+def horizontal(y: float, *, colour: str = "@quiet", dash: str = "dot") -> Shape:
+    """A line of reference from left to right."""
+    line = {"color": colour, "dash": dash, "width": 1.2}
+    return {"type": "line", "x0": 0, "x1": 1, "xref": "paper", "y0": y, "y1": y, "line": line, "layer": "below"}
+
+
+def interval(value: float, low: float, high: float, digits: int = 2) -> str:
+    """An estimate with its interval, as text."""
+    return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def named(name: str) -> str:
+    """A name of the configuration as a reader writes it."""
+    return name.replace("_", " ")

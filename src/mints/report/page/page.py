@@ -1,0 +1,80 @@
+"""One HTML file from views: data as JSON, scripts and styles inlined, libraries from the packages that bring them."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+from mints.report.page.blocks import Choice, View, plain
+
+SCRIPTS = ("theme.js", "charts.js", "tables.js", "widgets.js", "page.js")
+"""Scripts of the page itself, in the order in which they build on each other."""
+
+
+class Libraries(NamedTuple):
+    """Scripts and styles of other packages."""
+
+    plotly: str
+    tables: str
+    tables_style: str
+
+
+def libraries() -> Libraries:
+    """Plotly's and DataTables' scripts from the installed packages `plotly` and `itables`."""
+    from plotly.offline import get_plotlyjs
+
+    bundle = files("itables") / "html"
+    script, style = ((bundle / name).read_text(encoding="utf-8") for name in ("dt_bundle.js", "dt_bundle.css"))
+    return Libraries(get_plotlyjs(), script, style)
+
+
+def render(title: str, facts: dict[str, Any], views: Sequence[View], library: Libraries | None = None) -> str:
+    """The page.
+
+    facts: of the run, shown on the front and at the head of every view. library: default the installed packages'.
+    """
+    library = library or libraries()
+    content = {"title": title, "facts": plain(facts), "views": [_view(view) for view in views]}
+    assets = files("mints.report.page") / "assets"
+    own = "\n".join((assets / name).read_text(encoding="utf-8") for name in SCRIPTS)
+    style = (assets / "page.css").read_text(encoding="utf-8")
+    shell = (assets / "page.html").read_text(encoding="utf-8")
+    parts = {
+        "TITLE": html.escape(title),
+        "STYLE": library.tables_style + "\n" + style,
+        "PLOTLY": _inside_script(library.plotly),
+        # A module whose exports are wanted: the page imports it from these bytes.
+        "TABLES": base64.b64encode(library.tables.encode()).decode("ascii"),
+        "SCRIPT": _inside_script(own),
+        "DATA": _inside_script(json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)),
+    }
+    head, *pieces = shell.split("<!--@")
+    return head + "".join(parts[name] + rest for name, _, rest in (piece.partition("@-->") for piece in pieces))
+
+
+def _view(view: View) -> dict[str, Any]:
+    return {
+        "anchor": view.anchor,
+        "title": view.title,
+        "question": view.question,
+        "chapter": view.chapter or view.title,
+        "claims": [claim._asdict() for claim in view.claims],
+        "blocks": [_block(block) for block in view.blocks],
+    }
+
+
+def _block(block: Any) -> Any:
+    if isinstance(block, Choice):
+        options = {name: [_block(inner) for inner in inside] for name, inside in block.options.items()}
+        return {"kind": block.kind, "label": block.label, "options": options}
+    return plain(asdict(block))
+
+
+def _inside_script(text: str) -> str:
+    """Text that ends no script element and opens no comment, with the same meaning in JavaScript and in JSON."""
+    return text.replace("</", "<\\/").replace("<!--", "<\\!--")

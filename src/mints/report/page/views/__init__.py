@@ -1,0 +1,1 @@
+"""The chapters of the page, a file each: saved artifacts in, a `View` out."""

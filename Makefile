@@ -19,6 +19,7 @@ check: $(READY)
 	$(BIN)/mypy src
 
 tests: $(ORACLES)
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || echo "no chromium: the tests of the page are skipped (apt-get install chromium)"
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadgroup
 
 clean:

@@ -10,6 +10,7 @@ import os
 import shlex
 import signal
 import sys
+import webbrowser
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -23,7 +24,9 @@ from mints.basecaller_config import BasecallerConfig
 from mints.config import Config
 from mints.configuration_files import read_profile
 from mints.errors import MintsError, UsageError
+from mints.pipeline.manifest import RUN_MANIFEST
 from mints.protein_config import ProteinConfig
+from mints.studies.shared.report import PAGE
 from mints.study_config import StudyConfig
 
 if TYPE_CHECKING:
@@ -87,6 +90,12 @@ class Command(BaseSettings):
 
     fetch_only: bool = False
     """Bring every model and file of the configuration to data/downloads, and end."""
+
+    report_only: bool = False
+    """Make the page of the results that there are, whatever steps they lack, and end."""
+
+    open_report: bool = False
+    """Open the page in a browser when the run has ended."""
 
     list_steps: bool = False
     """List the steps and end."""
@@ -181,6 +190,8 @@ def _main(arguments: list[str]) -> int:
     elif command.dry_run:
         decisions = pipeline.plan(command.from_step, only, command.overwrite)
         presentation.show_plan(decisions, as_json=command.as_json)
+    elif command.report_only:
+        _make_page(config.results, pipeline.steps)
     elif command.fetch_only:
         presentation.show_sources(_gather(command, config, pipeline.steps, arguments), as_json=command.as_json)
     else:
@@ -188,7 +199,21 @@ def _main(arguments: list[str]) -> int:
         sources = _gather(command, config, running, arguments)
         summary = pipeline.run(command.from_step, only, command.overwrite, sources=sources)
         presentation.show_results(summary.as_json(), config.results, as_json=command.as_json)
+    if command.open_report:
+        webbrowser.open((config.results / PAGE).resolve().as_uri())
     return 0
+
+
+def _make_page(results: Path, steps: Sequence[Step]) -> None:
+    """The page of whatever a results folder holds; says where it is."""
+    from mints.pipeline.artifacts import written_atomically
+    from mints.studies.shared.report import makers_of, page_of
+
+    if not (results / RUN_MANIFEST).is_file():
+        raise MintsError(f"{results} holds no results: run without --report-only first, or give --results")
+    with written_atomically(results / PAGE) as temporary:
+        temporary.write_text(page_of(results, makers_of(steps)), encoding="utf-8")
+    sys.stdout.write(f"{results / PAGE}\n")
 
 
 def _gather(

@@ -78,6 +78,11 @@ class Run:
         self._written: set[str] = set()
         self._labels: set[str] = set()
 
+    @property
+    def results(self) -> Path:
+        """The results folder, for a step that shows whatever is there, as the report does."""
+        return self._root
+
     def has(self, name: str) -> bool:
         """Whether an input takes part in this run; for those that the step declares as `may_need`."""
         return name in self._step.needs

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.resources import files
@@ -26,11 +27,9 @@ class Libraries(NamedTuple):
 
 def libraries() -> Libraries:
     """Plotly's and DataTables' scripts from the installed packages `plotly` and `itables`."""
-    from plotly.offline import get_plotlyjs
-
-    bundle = files("itables") / "html"
-    script, style = ((bundle / name).read_text(encoding="utf-8") for name in ("dt_bundle.js", "dt_bundle.css"))
-    return Libraries(get_plotlyjs(), script, style)
+    plotly = files("plotly") / "package_data" / "plotly.min.js"
+    script, style = (files("itables") / "html" / name for name in ("dt_bundle.js", "dt_bundle.css"))
+    return Libraries(*(path.read_text(encoding="utf-8") for path in (plotly, script, style)))
 
 
 def render(title: str, facts: dict[str, Any], views: Sequence[View], library: Libraries | None = None) -> str:
@@ -76,5 +75,5 @@ def _block(block: Any) -> Any:
 
 
 def _inside_script(text: str) -> str:
-    """Text that ends no script element and opens no comment, with the same meaning in JavaScript and in JSON."""
-    return text.replace("</", "<\\/").replace("<!--", "<\\!--")
+    """Text in which nothing ends a script element or opens a comment; it means the same in JSON and in strings."""
+    return re.sub(r"<(?=/script|!--)", r"\\u003c", text, flags=re.IGNORECASE)

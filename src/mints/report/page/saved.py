@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -12,25 +14,23 @@ from jaxtyping import Shaped
 from numpy import ndarray
 
 from mints.pipeline.artifacts import read
+from mints.pipeline.manifest import read_run
+
+ORDERS = re.compile(r"\s--(?:(?:from-step|only-step)[= ]\S+|overwrite|report-only|open-report|quiet)\b")
+"""Flags that choose among the steps."""
 
 
 class Saved:
     """Artifacts of one results folder."""
 
-    def __init__(
-        self, find: Callable[[str], Path | None], account: Mapping[str, Any], makers: Mapping[str, str], command: str
-    ) -> None:
-        """find: path of an artifact, None where there is none. account: `pipeline_run.json`.
-
-        makers: step that makes an artifact, by its name. command: how this run is called, without a choice of steps.
-        """
-        self.find, self.account, self.makers, self.command = find, account, makers, command
-        self.looked_for: dict[str, bool] = {}
+    def __init__(self, results: Path, makers: Mapping[str, str]) -> None:
+        """makers: step by the pattern of the artifacts that it makes."""
+        self.results, self.makers = results, makers
+        self.account: Mapping[str, Any] = read_run(results)
 
     def has(self, *names: str) -> bool:
         """Whether all of these are there."""
-        found = [self._path(name) is not None for name in names]
-        return all(found)
+        return all(self._path(name) is not None for name in names)
 
     def table(self, name: str) -> pd.DataFrame:
         """A CSV or parquet table; empty, without columns, where there is none."""
@@ -59,13 +59,21 @@ class Saved:
     def advice(self, *names: str) -> str:
         """What is missing of these, and the command that makes it."""
         missing = [name for name in names if self._path(name) is None]
-        steps = list(dict.fromkeys(self.makers[name] for name in missing if name in self.makers))
+        made_by = [step for name in missing for pattern, step in self.makers.items() if fnmatchcase(name, pattern)]
         listed = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
-        if not steps:
-            return f"{listed} is not among this run's results, and none of its steps makes it"
-        return f"{listed} is missing; this makes it: {self.command} --from-step {steps[0]}"
+        if not made_by:
+            return f"{listed} is not among this run's results, and no step of this study makes it"
+        return f"{listed} is missing. This makes it: {self.command()} --from-step {made_by[0]}"
+
+    def command(self) -> str:
+        """How this run was called, without what it was told to do of its steps."""
+        return f"python {ORDERS.sub('', self.account.get('command', 'main.py'))}"
+
+    def step_seconds(self) -> float:
+        """Time that all steps took whose results are here, whichever run made them."""
+        manifests = sorted((self.results / "manifests").glob("*.json"))
+        return float(sum(read(path, path.suffix).get("seconds", 0) for path in manifests))
 
     def _path(self, name: str) -> Path | None:
-        path = self.find(name)
-        self.looked_for[name] = path is not None
-        return path
+        path = self.results / name
+        return path if path.is_file() else None

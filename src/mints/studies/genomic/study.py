@@ -36,8 +36,9 @@ from mints.studies.genomic.steps.steering import steering
 from mints.studies.genomic.steps.systematic_causal_intervention import systematic_causal_intervention
 from mints.studies.shared.dictionaries import sweep_folders
 from mints.studies.shared.fields import TOKENIZER_FILES
+from mints.studies.shared.report import report_step
 
-ANALYSIS: tuple[Step, ...] = (
+FINDINGS: tuple[Step, ...] = (
     simulate_genome,
     ingest,
     corpus_audit,
@@ -62,6 +63,7 @@ ANALYSIS: tuple[Step, ...] = (
     meta_sae,
     cross_model_tokenization_comparison,
 )
+ANALYSIS: tuple[Step, ...] = (*FINDINGS, report_step(FINDINGS))
 PRETRAINING: tuple[Step, ...] = (simulate_genome, pretrain)
 
 

@@ -2,14 +2,23 @@
 
 const PAGE = JSON.parse(document.getElementById("data").textContent);
 const SHOWN = new IntersectionObserver((entries) => {
-  for (const entry of entries) {
-    if (!entry.isIntersecting || !WAITING.has(entry.target)) continue;
-    const draw = WAITING.get(entry.target);
-    WAITING.delete(entry.target);
-    SHOWN.unobserve(entry.target);
-    draw();
-  }
+  for (const entry of entries) if (entry.isIntersecting) drawNow(entry.target);
 }, { rootMargin: "400px" });
+
+/** Draw what was waiting for its element to come near the screen. */
+function drawNow(target) {
+  const draw = WAITING.get(target);
+  WAITING.delete(target);
+  SHOWN.unobserve(target);
+  return draw?.();
+}
+
+/** Draw everything of the chapter, as printing needs it. */
+function drawAll() {
+  return Promise.all([...WAITING.keys()].filter((target) => target.isConnected).map(drawNow));
+}
+
+window.addEventListener("beforeprint", drawAll);
 
 const DRAWN = {
   text: (block) => element("div", { class: "block text" }, ...block.paragraphs.map((each) => element("p", {}, each))),

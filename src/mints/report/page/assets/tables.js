@@ -36,7 +36,7 @@ function drawTable(block) {
       info: !small,
       layout: {
         topStart: small ? null : "search", topEnd: null,
-        bottomStart: { buttons: [{ extend: "csv", text: "CSV", filename: fileName(block.title) }] },
+        bottomStart: { buttons: [{ extend: "csv", text: "CSV", filename: fileName(block.title), exportOptions: { orthogonal: "export" } }] },
         bottomEnd: small ? null : "paging",
       },
       language: { search: "", searchPlaceholder: "filter rows" },

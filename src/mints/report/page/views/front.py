@@ -52,7 +52,7 @@ def facts_table(saved: Saved) -> Table:
         ("device and precision", " · ".join(filter(None, (fact(saved, "device"), fact(saved, "precision"))))),
         ("host", ", ".join(f"{key} {value}" for key, value in host.items() if isinstance(value, str | int))),
         ("started", account.get("started")),
-        ("minutes of this run", round((account.get("seconds") or 0) / 60, 1)),
+        ("minutes of all steps", round(saved.step_seconds() / 60, 1)),
         ("commit", (account.get("git_commit") or "unknown")),
         ("command", f"python {account.get('command', '')}"),
     ]

@@ -35,11 +35,11 @@ def probes(saved: Saved) -> View:
     if controls.empty:
         blocks.append(Missing("the controls", saved.advice(CONTROL_TABLE)))
     else:
-        pictures = {
-            task: [controls_chart(task, rows), *layer_chart(task, layers)]
+        pictures: dict[str, list[Block]] = {
+            str(task): [controls_chart(str(task), rows), *layer_chart(str(task), layers)]
             for task, rows in controls.groupby("task", sort=False)
         }
-        blocks.append(Choice("task", {str(task): charts for task, charts in pictures.items()}))
+        blocks.append(Choice("task", pictures))
         blocks.append(table_block(controls, "Every probe and control", CONTROL_TABLE))
     question = "Which labels can a linear probe read from the residual stream, and is that more than composition tells?"
     return View("probes", "Probes and controls", question, blocks, claims(verdicts))

@@ -1,0 +1,93 @@
+"""A browser for the page, where there is one; and results that it can be made of."""
+
+import json
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from mints.config import Config
+from mints.report.page.build import build_page
+from mints.report.page.saved import Saved
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+HOSTILE = 'evil"><script>window.hacked=1</script>'
+
+
+@pytest.fixture(scope="session")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (make test does)")
+    if CHROMIUM is None:
+        pytest.skip("no chromium on this machine (apt-get install chromium)")
+    with playwright.sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+class Visit:
+    """A page that is open, with everything that went wrong in it."""
+
+    def __init__(self, page, address):
+        self.page, self.address, self.wrong = page, address, []
+        page.on("pageerror", lambda error: self.wrong.append(str(error)))
+        page.on("console", lambda said: self.wrong.append(said.text) if said.type == "error" else None)
+        page.on("request", self._local)
+
+    def _local(self, request):
+        if not request.url.startswith(("file:", "data:", "blob:")):
+            self.wrong.append(request.url)
+
+    def go(self, chapter="front"):
+        """Open a chapter and wait until everything near the screen is drawn."""
+        self.page.goto(f"{self.address}#/{chapter}")
+        self.page.wait_for_selector("article.view")
+        self.page.evaluate("drawAll()")
+        return self.page
+
+
+@pytest.fixture
+def visit(browser):
+    """Open a file: `with visit(path) as seen:`; an error or a request to a network fails the test."""
+
+    @contextmanager
+    def opened(path, width=1280, height=900, **options):
+        page = browser.new_page(viewport={"width": width, "height": height}, accept_downloads=True, **options)
+        seen = Visit(page, Path(path).resolve().as_uri())
+        yield seen
+        page.close()
+        assert seen.wrong == []
+
+    return opened
+
+
+@pytest.fixture(scope="session")
+def make_page(tmp_path_factory):
+    """Page of a results folder with these artifacts: name → table or plain value."""
+
+    def make(artifacts, configuration=None, makers=None):
+        results = tmp_path_factory.mktemp("results")
+        account = {
+            "profile": "embedded",
+            "command": "main.py --profile embedded --overwrite",
+            "configuration": Config(profile="embedded").model_dump(mode="json") | (configuration or {}),
+            "host": {"cores": 2},
+            "facts": {"linear_probes": {"device": "cpu", "precision": "fp32"}},
+            "warnings": [f"probes: {HOSTILE}"],
+        }
+        (results / "pipeline_run.json").write_text(json.dumps(account))
+        for name, value in artifacts.items():
+            path = results / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if isinstance(value, pd.DataFrame):
+                value.to_csv(path, index=False)
+            else:
+                path.write_text(json.dumps(value))
+        page = results / "report" / "index.html"
+        page.parent.mkdir()
+        page.write_text(build_page(Saved(results, makers or {})), encoding="utf-8")
+        return page
+
+    return make

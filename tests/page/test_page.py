@@ -1,0 +1,111 @@
+"""The page in a browser: it opens from disk, asks for nothing, shows names as they are, and says what is missing."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from page.conftest import HOSTILE
+
+
+def evidence(question="ctcf"):
+    rows = [(question, layer, head) for layer in range(2) for head in range(3)]
+    table = pd.DataFrame(rows, columns=["question", "layer", "head"])
+    for value, base in (("r", 0.1), ("rho", 1.2), ("pm", 0.4)):
+        table[value] = base + 0.1 * table["layer"] + 0.01 * table["head"]
+        table[f"{value}_low"], table[f"{value}_high"] = table[value] - 0.05, table[value] + 0.05
+    return table.assign(aligned=False, enriched=False, restored=table["head"] == 2, ceiling=0.4, verdict="none")
+
+
+def controls(task):
+    names = ["residual_probe", "kmer_logistic", "kmer_boosted", "gc_content"]
+    auroc = np.array([0.9, 0.8, 0.85, 0.6])
+    columns = {"task": task, "control": names, "label": names, "layer": 1, "n_test": 100, "auroc": auroc}
+    return pd.DataFrame(columns | {"auroc_low": auroc - 0.02, "auroc_high": auroc + 0.02})
+
+
+@pytest.fixture(scope="module")
+def page(make_page):
+    verdicts = pd.DataFrame(
+        {"task": [HOSTILE, "b"], "difference": [0.05, -0.01], "difference_low": [0.02, -0.03]}
+    ).assign(difference_high=[0.08, 0.01])
+    summary = pd.DataFrame({"question": ["ctcf"], "heads": [6], "motif_detectors": [0], "largest_r": [0.22]})
+    summary = summary.assign(largest_ceiling=0.4, largest_rho=1.32, largest_pm=0.52)
+    sensitivity = pd.DataFrame({"criterion": ["registered stack"], "statement": ["3 of 4 detectors were found"]})
+    return make_page(
+        {
+            "tables/beyond_composition.csv": verdicts,
+            "tables/linear_probe_controls.csv": pd.concat([controls(HOSTILE), controls("b")]),
+            "tables/evidence.csv": pd.concat([evidence(), evidence("tata")]),
+            "tables/evidence_summary.csv": summary,
+            "tables/calibration_sensitivity.csv": sensitivity,
+        },
+        makers={"tables/linear_probe_metrics.csv": "linear_probes"},
+    )
+
+
+def test_the_front_says_what_was_found_and_what_could_have_been_seen(page, visit):
+    with visit(page) as seen:
+        told = seen.go().inner_text(".claims")
+    assert "1 of 2 labels" in told
+    assert "0.050 [0.020, 0.080]" in told
+    assert "ctcf: 0 of 6 heads (largest r 0.22 under a ceiling of 0.40, ρ 1.32, restoration 0.52)" in told
+    assert "registered stack: 3 of 4 detectors were found." in told
+
+
+def test_names_with_markup_and_quotes_are_shown_and_not_run(page, visit):
+    with visit(page) as seen:
+        for chapter in ("front", "probes", "heads"):
+            seen.go(chapter)
+        assert seen.page.evaluate("window.hacked") is None
+        seen.go("probes")
+        assert seen.page.locator("[role=tab]").first.inner_text() == HOSTILE
+        assert seen.page.locator("td", has_text=HOSTILE).count() > 0
+
+
+def test_a_head_that_is_pointed_at_or_chosen_is_marked_in_all_maps(page, visit):
+    with visit(page) as seen:
+        opened = seen.go("heads")
+        shapes = "[...document.querySelectorAll('.map')].map((map) => map.layout.shapes.length)"
+        assert opened.evaluate(shapes) == [0, 0, 2]  # two heads restore, and are outlined
+        opened.locator(".map .nsewdrag").first.hover(position={"x": 20, "y": 20})
+        opened.wait_for_function(f"{shapes}.join() === '1,1,3'")
+        opened.select_option("select[aria-label=head]", "L1H2")
+        assert "L1H2: none" in opened.inner_text(".details")
+        assert "Pearson r 0.220 [0.170, 0.270], registered 0.500" in opened.inner_text(".details")
+
+
+def test_tables_filter_sort_and_download(page, visit):
+    with visit(page) as seen:
+        opened = seen.go("heads")
+        table = opened.locator("figure.table").last
+        table.locator("input[type=search]").fill("tata")
+        assert table.locator("tbody tr").count() == 6
+        table.locator("th", has_text="pm").first.click()
+        with opened.expect_download() as download:
+            table.get_by_text("CSV", exact=True).click()
+        lines = list(filter(None, download.value.path().read_text().splitlines()))
+        assert len(lines) == 7
+        assert lines[1].split(",")[3:6] == ['"0.1"', '"0.05"', '"0.15"']
+
+
+def test_what_is_missing_says_which_command_makes_it(make_page, visit):
+    bare = make_page({}, makers={"tables/linear_probe_controls.csv": "probe_controls"})
+    with visit(bare) as seen:
+        told = seen.go("probes").inner_text("main")
+    assert "This makes it: python main.py --profile embedded --from-step probe_controls" in told
+
+
+def test_arrows_turn_chapters_and_every_figure_links_to_its_file(page, visit):
+    with visit(page) as seen:
+        opened = seen.go("front")
+        opened.keyboard.press("ArrowRight")
+        opened.wait_for_selector("#view-probes")
+        sources = opened.eval_on_selector_all("a.source", "links => links.map((link) => link.getAttribute('href'))")
+    assert "../tables/linear_probe_controls.csv" in sources
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (1280, "dark")])
+def test_nothing_is_wider_than_the_screen(page, visit, width, scheme):
+    with visit(page, width=width, color_scheme=scheme) as seen:
+        for chapter in ("front", "probes", "heads"):
+            opened = seen.go(chapter)
+            assert opened.evaluate("document.documentElement.scrollWidth") <= width

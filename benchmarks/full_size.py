@@ -287,6 +287,7 @@ def ratios(results: Path, bpe: Tokenizer, run: dict[str, Any]) -> dict[str, floa
         "": sum(whole.values()) / sum(here.values()),
         "systematic_causal_intervention": pairs,
         "masked_token_loss": hidden,
+        "head_examples": 1.0,
         "qk_alignment": sum(passes[task] for task in asked) / sum(here[task] for task in asked),
     }
 

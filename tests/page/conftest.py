@@ -5,6 +5,7 @@ import shutil
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -65,16 +66,16 @@ def visit(browser):
 
 @pytest.fixture(scope="session")
 def make_page(tmp_path_factory):
-    """Page of a results folder with these artifacts: name → table or plain value."""
+    """Page of a results folder with these artifacts: name → table, arrays or plain value."""
 
-    def make(artifacts, configuration=None, makers=None):
+    def make(artifacts, configuration=None, makers=None, facts=None):
         results = tmp_path_factory.mktemp("results")
         account = {
             "profile": "embedded",
             "command": "main.py --profile embedded --overwrite",
             "configuration": Config(profile="embedded").model_dump(mode="json") | (configuration or {}),
             "host": {"cores": 2},
-            "facts": {"linear_probes": {"device": "cpu", "precision": "fp32"}},
+            "facts": {"linear_probes": {"device": "cpu", "precision": "fp32"}} | (facts or {}),
             "warnings": [f"probes: {HOSTILE}"],
         }
         (results / "pipeline_run.json").write_text(json.dumps(account))
@@ -83,6 +84,8 @@ def make_page(tmp_path_factory):
             path.parent.mkdir(parents=True, exist_ok=True)
             if isinstance(value, pd.DataFrame):
                 value.to_csv(path, index=False)
+            elif path.suffix == ".npz":
+                np.savez(path, **value)
             else:
                 path.write_text(json.dumps(value))
         page = results / "report" / "index.html"

@@ -48,7 +48,7 @@ def test_the_front_says_what_was_found_and_what_could_have_been_seen(page, visit
     assert "1 of 2 labels" in told
     assert "0.050 [0.020, 0.080]" in told
     assert "ctcf: 0 of 6 heads (largest r 0.22 under a ceiling of 0.40, ρ 1.32, restoration 0.52)" in told
-    assert "registered stack: 3 of 4 detectors were found." in told
+    assert "Registered stack: 3 of 4 detectors were found." in told
 
 
 def test_names_with_markup_and_quotes_are_shown_and_not_run(page, visit):

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import linregress
 
 from mints.data.motif_scores import motif_scorer
 from mints.data.motifs import Motif
@@ -165,3 +166,40 @@ def test_a_question_about_a_task_that_is_not_there_is_refused(study, tmp_path):
     outcome = study._replace(configuration=other).run("--dry-run")
     assert outcome.code == 2
     assert "motif question donors asks about task acceptors, which is not there" in outcome.err
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_head_examples_take_the_statistics_of_the_same_tokens_apart(finished, question):
+    folder = finished[0].results / "head_examples"
+    heads = pd.read_csv(folder / f"{question}_heads.csv")
+    alignment = pd.read_csv(folder.parent / f"qk_alignment/{question}_qk_alignment.csv")
+    registered = alignment[(alignment["variant"] == "model") & (alignment["token_set"] == "all_tokens")]
+    # All sequences of the alignment are among the sample of so small a study.
+    assert np.allclose(heads["r"], registered["r"], atol=1e-4)
+    assert heads["strongest_by"].notna().sum() in range(2, 7)
+    assert "restoration" in " ".join(heads["strongest_by"].dropna())
+    with np.load(folder / f"{question}_tokens.npz") as tokens:
+        assert tokens["key_scores"].shape == (len(tokens["motif_score"]), 16)
+        fits = [linregress(tokens["motif_score"], column) for column in tokens["key_scores"].T]
+    for fit, slope in zip(fits, heads["slope"], strict=True):
+        assert fit.slope == pytest.approx(slope, abs=4 * fit.stderr)  # tokens drawn from those of the slope
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_example_sequences_have_their_sites_and_what_each_token_receives(finished, question):
+    folder = finished[0].results / "head_examples"
+    shown = json.loads((folder / f"{question}_sequences.json").read_text())
+    sites = pd.read_csv(folder.parent / f"motif_scoring/{question}_sites.csv")
+    assert [example["label"] for example in shown] == [1, 1, 0]
+    with np.load(folder / f"{question}_attention.npz") as arrays:
+        for place, example in enumerate(shown):
+            known = sites[sites["name"] == example["name"]]
+            assert [site["start"] for site in example["sites"]] == known["start"].tolist()
+            assert [site["bits"] for site in example["sites"]] == pytest.approx(known["bits"].tolist(), abs=1e-4)
+            received, pattern = arrays[f"received_{place}"], arrays[f"pattern_{place}"].astype(float)
+            assert len(received) == len(example["spans"])
+            assert received.sum(0).max() < 1  # the rest goes to the special tokens
+            assert (pattern.sum(2) < 1.01).all()
+            layer, head = arrays["pattern_heads"][0]
+            # Over content queries alone the mean is not quite that over all queries.
+            assert np.corrcoef(pattern[0].mean(0), received[:, layer * 4 + head])[0, 1] > 0.9

@@ -29,6 +29,7 @@ STEPS = [
     "counterfactuals",
     "systematic_causal_intervention",
     "evidence",
+    "head_examples",
     "calibration",
     "sparse_autoencoders",
     "distributed_feature_search",

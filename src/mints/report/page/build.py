@@ -7,12 +7,16 @@ from collections.abc import Callable
 from mints.report.page.blocks import View
 from mints.report.page.page import Libraries, render
 from mints.report.page.saved import Saved
+from mints.report.page.views.calibration import calibration
+from mints.report.page.views.circuits import circuits
 from mints.report.page.views.front import front, headline
+from mints.report.page.views.head import head
 from mints.report.page.views.heads import heads
+from mints.report.page.views.motifs import motifs
 from mints.report.page.views.probes import probes
 
 VIEWS: dict[str, tuple[Callable[[Saved], View], ...]] = {
-    "genomic": (front, probes, heads),
+    "genomic": (front, probes, heads, head, motifs, circuits, calibration),
     "protein": (front,),
     "basecaller": (front,),
 }

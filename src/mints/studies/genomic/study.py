@@ -21,6 +21,7 @@ from mints.studies.genomic.steps.distributed_feature_search import distributed_f
 from mints.studies.genomic.steps.evidence import evidence
 from mints.studies.genomic.steps.feature_causality import feature_causality
 from mints.studies.genomic.steps.feature_circuits import feature_circuits
+from mints.studies.genomic.steps.head_examples import head_examples
 from mints.studies.genomic.steps.ingest import ingest
 from mints.studies.genomic.steps.linear_probes import linear_probes
 from mints.studies.genomic.steps.masked_token_loss import masked_token_loss
@@ -53,6 +54,7 @@ FINDINGS: tuple[Step, ...] = (
     counterfactuals,
     systematic_causal_intervention,
     evidence,
+    head_examples,
     calibration,
     sparse_autoencoders,
     distributed_feature_search,

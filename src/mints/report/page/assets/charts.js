@@ -9,6 +9,18 @@ function whenShown(target, draw) {
   SHOWN.observe(target);
 }
 
+/** Let go of the figures inside an element that is to be replaced, drawn or not. */
+function forget(container) {
+  for (const target of [...WAITING.keys()].filter((each) => container.contains(each))) {
+    WAITING.delete(target);
+    SHOWN.unobserve(target);
+  }
+  for (const target of [...CHARTS.keys()].filter((each) => container.contains(each))) {
+    CHARTS.delete(target);
+    Plotly.purge(target);
+  }
+}
+
 /** What all figures share; a figure's own layout goes over it. */
 function houseLayout(height) {
   const axis = {

@@ -41,6 +41,7 @@ function drawChoice(block) {
   const buttons = names.map((name) => element("button", { type: "button", role: "tab", onclick: () => choose(name) }, readable(name)));
   function choose(chosen) {
     names.forEach((name, index) => buttons[index].setAttribute("aria-selected", String(name === chosen)));
+    forget(inside);
     inside.replaceChildren(...block.options[chosen].map(drawBlock));
   }
   choose(names[0]);
@@ -83,6 +84,7 @@ function show() {
   const content = document.getElementById("content");
   if (content.dataset.anchor === view.anchor && rest.length) return void window.dispatchEvent(new Event("place"));
   content.dataset.anchor = view.anchor;
+  forget(content);
   content.replaceChildren(drawView(view));
   window.scrollTo(0, 0);
   foldMenu(true);

@@ -4,7 +4,7 @@ const WIDGETS = { heads: drawHeads };
 
 /** Maps of layers by heads that answer to one another: what is pointed at or chosen in one is so in all. */
 function drawHeads(block) {
-  const { panels, details } = block.content;
+  const { question, panels, details } = block.content;
   const maps = panels.map((panel) => element("div", { class: "map plot", role: "img", "aria-label": panel.title }));
   const told = element("div", { class: "details", "aria-live": "polite" }, element("p", { class: "quiet" }, "No head is chosen."));
   const chooser = element("select", { "aria-label": "head" }, element("option", { value: "" }, "choose a head"),
@@ -29,7 +29,7 @@ function drawHeads(block) {
     chosen = name === chosen ? "" : name;
     chooser.value = chosen;
     remark("");
-    told.replaceChildren(chosen ? headRow(chosen, details[chosen], panels) : element("p", { class: "quiet" }, "No head is chosen."));
+    told.replaceChildren(chosen ? headRow(question, chosen, details[chosen], panels) : element("p", { class: "quiet" }, "No head is chosen."));
   }
   chooser.addEventListener("change", () => { chosen = ""; choose(chooser.value); });
 
@@ -73,7 +73,7 @@ function headChart(panel) {
 }
 
 /** Everything that is known of one head, criterion by criterion. */
-function headRow(name, row, panels) {
+function headRow(question, name, row, panels) {
   const criteria = panels.map((panel) => {
     const value = `${shown(row[panel.value])} [${shown(row[`${panel.value}_low`])}, ${shown(row[`${panel.value}_high`])}]`;
     return element("li", {}, element("strong", {}, `${panel.title}: `), `${panel.label} ${value}, registered ${shown(panel.threshold)}`);
@@ -82,6 +82,7 @@ function headRow(name, row, panels) {
   return element("div", {},
     element("h4", {}, `${name}: ${row.verdict || "no verdict"}`),
     element("ul", {}, ...criteria),
+    element("p", {}, element("a", { href: headAddress(question, name) }, `The page of ${name}`)),
     element("details", {}, element("summary", {}, "all columns"), element("dl", { class: "columns" }, ...rest.flatMap(([key, value]) => [element("dt", {}, readable(key)), element("dd", {}, shown(value))]))),
   );
 }

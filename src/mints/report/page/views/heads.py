@@ -13,11 +13,7 @@ from mints.report.page.blocks import Block, Choice, Claim, Missing, View, Widget
 from mints.report.page.marks import named
 from mints.report.page.saved import Saved
 
-EVIDENCE, SUMMARY, SENSITIVITY = (
-    "tables/evidence.csv",
-    "tables/evidence_summary.csv",
-    "tables/calibration_sensitivity.csv",
-)
+EVIDENCE, SUMMARY = "tables/evidence.csv", "tables/evidence_summary.csv"
 MAPS = (
     ("r", "aligned", "QK alignment", "Pearson r", 0.0),
     ("rho", "enriched", "Attention enrichment", "ρ, motif over background", 1.0),
@@ -39,7 +35,7 @@ def heads(saved: Saved) -> View:
         str(name): [maps(rows, thresholds)] for name, rows in evidence.groupby("question", sort=False)
     }
     blocks: list[Block] = [Choice("motif", options), table_block(evidence, "Every head, every criterion", EVIDENCE)]
-    return View("heads", "Heads", question, blocks, claims(summary, saved.table(SENSITIVITY)))
+    return View("heads", "Heads", question, blocks, claims(summary))
 
 
 def maps(rows: pd.DataFrame, thresholds: dict[str, float]) -> Widget:
@@ -71,7 +67,7 @@ def maps(rows: pd.DataFrame, thresholds: dict[str, float]) -> Widget:
     return Widget(
         "heads",
         f"Heads for {named(str(rows['question'].iloc[0]))}",
-        {"panels": panels, "details": details},
+        {"question": str(rows["question"].iloc[0]), "panels": panels, "details": details},
         EVIDENCE,
         note,
     )
@@ -84,21 +80,15 @@ def square(rows: pd.DataFrame, column: str, size: tuple[int, int]) -> Float[ndar
     return matrix
 
 
-def claims(summary: pd.DataFrame, sensitivity: pd.DataFrame) -> list[Claim]:
-    """Whether a head is a motif detector, and what a negative answer is worth."""
+def claims(summary: pd.DataFrame) -> list[Claim]:
+    """Whether a head is a motif detector."""
     if summary.empty:
         return []
     found = int(summary["motif_detectors"].sum())
-    tested = int(summary["heads"].sum())
     figures = "; ".join(
         f"{named(row['question'])}: {row['motif_detectors']} of {row['heads']} heads"
         f" (largest r {row['largest_r']:.2f} under a ceiling of {row['largest_ceiling']:.2f},"
         f" ρ {row['largest_rho']:.2f}, restoration {row['largest_pm']:.2f})"
         for row in summary.to_dict("records")
     )
-    made = [Claim("Is a head a motif detector?", f"{figures}.", "yes" if found else "no")]
-    if not found and not sensitivity.empty:
-        stacks = sensitivity[sensitivity["criterion"].str.endswith("stack")]
-        told = " ".join(f"{row['criterion']}: {row['statement']}." for row in stacks.to_dict("records"))
-        made.append(Claim("What could this have seen?", told or f"{tested} tests, sensitivity not measured.", "open"))
-    return made
+    return [Claim("Is a head a motif detector?", f"{figures}.", "yes" if found else "no")]

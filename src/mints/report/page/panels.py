@@ -1,0 +1,72 @@
+"""Figures of several panels one above the other on one axis, which stay readable on a narrow screen."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from mints.report.page.marks import Shape, Trace
+
+GAP = 0.07
+DIVERGING = ((0, "#a6611a"), (0.25, "#dfc27d"), (0.5, "#f5f5f5"), (0.75, "#80cdc1"), (1, "#018571"))
+SEQUENTIAL = ((0, "#f4f8fb"), (0.5, "#0072b2"), (1, "#06263a"))
+
+
+class Panel(NamedTuple):
+    """One panel: its traces, the label of its y axis, and horizontal lines of reference."""
+
+    traces: Sequence[Trace]
+    label: str
+    lines: Sequence[float] = ()
+    limits: tuple[float, float] | None = None
+
+
+def stacked(panels: Sequence[Panel], xaxis: Mapping[str, Any], height: int) -> tuple[list[Trace], dict[str, Any]]:
+    """Traces and layout of the panels, the first on top, all on one x axis. height: of the whole figure, in pixels."""
+    share = (1 - GAP * (len(panels) - 1)) / len(panels)
+    traces: list[Trace] = []
+    shapes: list[Shape] = []
+    layout: dict[str, Any] = {"xaxis": {**xaxis, "anchor": axis_name(len(panels) - 1)}, "legend": legend_below(height)}
+    for index, panel in enumerate(panels):
+        top = 1 - index * (share + GAP)
+        axis: dict[str, Any] = {"title": {"text": panel.label}, "domain": [max(0.0, top - share), top]}
+        if panel.limits is not None:
+            axis["range"] = list(panel.limits)
+        layout[f"yaxis{index + 1 if index else ''}"] = axis
+        traces += [{**trace, "yaxis": axis_name(index)} for trace in panel.traces]
+        shapes += [level(value, axis_name(index)) for value in panel.lines]
+    return traces, layout | {"shapes": shapes}
+
+
+def axis_name(index: int) -> str:
+    """Name of a panel's y axis, as traces and shapes refer to it."""
+    return f"y{index + 1 if index else ''}"
+
+
+def level(value: float, axis: str = "y", *, colour: str = "@quiet", dash: str = "dot") -> Shape:
+    """A horizontal line of reference in one panel."""
+    line = {"color": colour, "dash": dash, "width": 1.2}
+    ends = {"x0": 0, "x1": 1, "xref": "paper", "y0": value, "y1": value, "yref": axis}
+    return {"type": "line", **ends, "line": line, "layer": "below"}
+
+
+def band(low: float, high: float, *, colour: str = "@orange", opacity: float = 0.18) -> Shape:
+    """A stretch of the x axis, shaded from bottom to top."""
+    ends = {"x0": low, "x1": high, "y0": 0, "y1": 1, "yref": "paper"}
+    return {"type": "rect", **ends, "fillcolor": colour, "opacity": opacity, "line": {"width": 0}, "layer": "below"}
+
+
+def literal(text: object) -> str:
+    """Text as Plotly shows it letter by letter: it reads some markup in labels."""
+    return html.escape(str(text), quote=False)
+
+
+def capital(text: str) -> str:
+    """The text with a capital letter at its beginning and the rest as it is."""
+    return text[:1].upper() + text[1:]
+
+
+def legend_below(height: int) -> dict[str, Any]:
+    """A legend below the x axis's title, whatever the figure's height."""
+    return {"y": -64 / max(height - 64, 64)}

@@ -64,6 +64,27 @@ def visit(browser):
     return opened
 
 
+@pytest.fixture(scope="module")
+def revisit(browser):
+    """As `visit`, but a file is opened once for all tests of a module, which each begin at the front."""
+    visits = {}
+
+    @contextmanager
+    def opened(path, width=1280, height=900):
+        if (path, width, height) not in visits:
+            page = browser.new_page(viewport={"width": width, "height": height}, accept_downloads=True)
+            visits[path, width, height] = Visit(page, Path(path).resolve().as_uri())
+        seen = visits[path, width, height]
+        seen.wrong.clear()
+        seen.go("front")
+        yield seen
+        assert seen.wrong == []
+
+    yield opened
+    for seen in visits.values():
+        seen.page.close()
+
+
 @pytest.fixture(scope="session")
 def make_page(tmp_path_factory):
     """Page of a results folder with these artifacts: name → table, arrays or plain value."""

@@ -131,7 +131,7 @@ def page(make_page):
     return make_page(artifacts, configuration, facts={"systematic_causal_intervention": facts})
 
 
-CHAPTERS = ("front", "heads", "head", "motifs", "circuits", "calibration")
+CHAPTERS = ("front", "heads", "head", "motifs", "head-circuits", "calibration")
 
 
 def chart(opened, title):
@@ -266,7 +266,7 @@ def test_the_yield_counts_a_fixed_edit_that_moves_tokens(page, visit):
 
 def test_the_audit_fills_what_was_found_and_shows_the_named_head_s_vectors(page, visit):
     with visit(page) as seen:
-        opened = seen.go("circuits")
+        opened = seen.go("head-circuits")
         opened.get_by_role("tab", name="OV copying").click()
         opened.evaluate("drawAll()")
         assert chart(opened, "OV copying of every head")["data"][0]["z"] == [[0.1, 0.2], [0.3, 0.4]]

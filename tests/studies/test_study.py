@@ -38,7 +38,9 @@ STEPS = [
     "feature_circuits",
     "steering",
     "meta_sae",
+    "latent_dashboards",
     "cross_model_tokenization_comparison",
+    "report",
 ]
 
 
@@ -59,7 +61,7 @@ def test_a_run_makes_every_table_figure_and_manifest(finished):
     assert "Is a head a motif detector?" in outcome.out
     assert "What could these criteria have seen?" in outcome.out
     assert "Which model tells more, on the same sequences?" in outcome.out
-    assert f"[{len(STEPS)}/{len(STEPS)}] cross_model_tokenization_comparison: done" in outcome.err
+    assert f"[{len(STEPS)}/{len(STEPS)}] report: done" in outcome.err
 
 
 def test_the_run_manifest_tells_configuration_versions_device_and_registered_thresholds(finished):

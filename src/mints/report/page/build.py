@@ -9,15 +9,31 @@ from mints.report.page.page import Libraries, render
 from mints.report.page.saved import Saved
 from mints.report.page.views.calibration import calibration
 from mints.report.page.views.circuits import circuits
+from mints.report.page.views.dictionaries import dictionaries
 from mints.report.page.views.front import front, headline
 from mints.report.page.views.head import head
+from mints.report.page.views.head_circuits import head_circuits
 from mints.report.page.views.heads import heads
+from mints.report.page.views.latents import latents
+from mints.report.page.views.models import models
 from mints.report.page.views.motifs import motifs
 from mints.report.page.views.probes import probes
 
 VIEWS: dict[str, tuple[Callable[[Saved], View], ...]] = {
-    "genomic": (front, probes, heads, head, motifs, circuits, calibration),
-    "protein": (front,),
+    "genomic": (
+        front,
+        probes,
+        heads,
+        head,
+        motifs,
+        head_circuits,
+        calibration,
+        dictionaries,
+        latents,
+        circuits,
+        models,
+    ),
+    "protein": (front, dictionaries, latents, circuits),
     "basecaller": (front,),
 }
 """Chapters of each study's page, in their order."""

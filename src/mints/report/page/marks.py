@@ -7,6 +7,9 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+LEGIBLE = {"least": 600}
+"""`meta` of a layout whose labels are long: pixels below which the figure scrolls instead of being squeezed."""
+
 Trace = dict[str, Any]
 Shape = dict[str, Any]
 
@@ -40,6 +43,46 @@ def rows_with_intervals(
         "hovertemplate": "%{y}<br>%{x:.3f} [%{customdata[0]:.3f}, %{customdata[1]:.3f}]<extra></extra>",
         "customdata": pd.DataFrame({"low": low, "high": high}).to_numpy().tolist(),
     }
+
+
+COLOURS = ("@blue", "@orange", "@green", "@purple", "@vermillion")
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross")
+
+
+def dodged(
+    rows: pd.DataFrame,
+    labels: str,
+    groups: Sequence[str],
+    by: str,
+    columns: Estimates,
+    colours: Sequence[str] = COLOURS,
+) -> tuple[list[Trace], dict[str, Any]]:
+    """Points with intervals of several groups per label, one above the other: traces, and the axis with the labels.
+
+    labels, by: columns of the label and of the group; the groups' rows need not have every label.
+    """
+    names = list(dict.fromkeys(rows[labels]))
+    traces = []
+    for place, group in enumerate(groups):
+        of_group = rows[rows[by] == group]
+        value, low, high = (of_group[column] for column in columns)
+        colour = colours[place % len(colours)]
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": str(group),
+                "x": value.tolist(),
+                "y": [names.index(name) + 0.2 * (place - (len(groups) - 1) / 2) for name in of_group[labels]],
+                "error_x": _bars(value, low, high, colour),
+                "marker": {"color": colour, "symbol": SYMBOLS[place % len(SYMBOLS)], "size": 9},
+                "text": of_group[labels].astype(str).tolist(),
+                "customdata": pd.DataFrame({"low": low, "high": high}).to_numpy().tolist(),
+                "hovertemplate": "%{text}<br>%{x:.3f} [%{customdata[0]:.3f}, %{customdata[1]:.3f}]",
+            }
+        )
+    ticks = [str(name) for name in names]
+    return traces, {"tickvals": list(range(len(names))), "ticktext": ticks, "range": [len(names) - 0.5, -0.5]}
 
 
 def curve_with_intervals(

@@ -13,7 +13,21 @@ from typing import Any, NamedTuple
 
 from mints.report.page.blocks import Choice, View, plain
 
-SCRIPTS = ("theme.js", "charts.js", "tables.js", "widgets.js", "logo.js", "attended.js", "head.js", "page.js")
+SCRIPTS = (
+    "theme.js",
+    "charts.js",
+    "tables.js",
+    "widgets.js",
+    "logo.js",
+    "attended.js",
+    "head.js",
+    "sequences.js",
+    "circuit_graph.js",
+    "circuit_details.js",
+    "circuit.js",
+    "latents.js",
+    "page.js",
+)
 """Scripts of the page itself, in the order in which they build on each other."""
 
 

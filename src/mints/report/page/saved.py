@@ -32,6 +32,11 @@ class Saved:
         """Whether all of these are there."""
         return all(self._path(name) is not None for name in names)
 
+    def matching(self, pattern: str) -> list[str]:
+        """Artifacts whose names match a pattern such as `circuits/*_graph.json`, in alphabetical order."""
+        found = (path.relative_to(self.results).as_posix() for path in self.results.glob(pattern) if path.is_file())
+        return sorted(found)
+
     def table(self, name: str) -> pd.DataFrame:
         """A CSV or parquet table; empty, without columns, where there is none."""
         path = self._path(name)

@@ -23,6 +23,7 @@ from mints.studies.genomic.steps.feature_causality import feature_causality
 from mints.studies.genomic.steps.feature_circuits import feature_circuits
 from mints.studies.genomic.steps.head_examples import head_examples
 from mints.studies.genomic.steps.ingest import ingest
+from mints.studies.genomic.steps.latent_dashboards import latent_dashboards
 from mints.studies.genomic.steps.linear_probes import linear_probes
 from mints.studies.genomic.steps.masked_token_loss import masked_token_loss
 from mints.studies.genomic.steps.meta_sae import meta_sae
@@ -63,6 +64,7 @@ FINDINGS: tuple[Step, ...] = (
     feature_circuits,
     steering,
     meta_sae,
+    latent_dashboards,
     cross_model_tokenization_comparison,
 )
 ANALYSIS: tuple[Step, ...] = (*FINDINGS, report_step(FINDINGS))

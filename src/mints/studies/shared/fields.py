@@ -61,12 +61,31 @@ CONCEPT_ARTIFACTS = (
 )
 """What `run_concept_scoring` leaves behind."""
 
+NAMING_LATENTS = ("tables/concept_scores.csv", "tables/latent_effects.csv", "tables/steering_latents.csv")
+"""Tables whose latents the dashboards show."""
+
+DASHBOARD_FIELDS = (
+    *MODEL_FIELDS,
+    "features.sites",
+    "features.annotations",
+    "features.concept_windows",
+    "probe_bootstrap_samples",
+    "probe_ci_level",
+    "seed",
+)
+"""Fields that decide what the dashboards show, beside those that say which sequences there are."""
+
 TOKENIZER_FILES = {
     "dnabert2": ("tokenizer.json", "tokenizer_config.json"),
     "nucleotide_transformer": ("vocab.txt", "tokenizer_config.json", "special_tokens_map.json"),
     "esm2": ("vocab.txt", "tokenizer_config.json", "special_tokens_map.json"),
 }
 """Files of a pretrained checkpoint beside its weights, by family."""
+
+
+def dashboard_file(site: str) -> str:
+    """Artifact with what the latents of a site look like."""
+    return f"latents/{site}.json"
 
 
 def dictionaries_and_twins() -> list[str]:

@@ -92,10 +92,18 @@ function framed(block, inside) {
   );
 }
 
+/** Let a frame link to another artifact: where a reader chooses what is shown. */
+function sourceOf(frame, name) {
+  const link = frame.querySelector(":scope > figcaption a.source");
+  link.href = `../${encodeURI(name)}`;
+  link.textContent = name;
+}
+
 function drawChart(block) {
-  const target = element("div", { class: "plot", role: "img", "aria-label": block.title });
+  const least = block.layout.meta?.least; // a figure that needs this width scrolls on a narrow screen
+  const target = element("div", { class: "plot", role: "img", "aria-label": block.title, style: least ? `min-width:${least}px` : null });
   whenShown(target, () => plot(target, block));
-  return framed(block, target);
+  return framed(block, least ? element("div", { class: "scroll" }, target) : target);
 }
 
 dark.addEventListener("change", () => {

@@ -21,7 +21,7 @@ const PALETTE = {
 
 /** A copy of a chart's value in which every named colour is the page's. */
 function painted(value) {
-  if (Array.isArray(value)) return value.map(painted);
+  if (Array.isArray(value)) return typeof value[0] === "number" ? value : value.map(painted); // coordinates have no colours
   if (value && typeof value === "object") {
     return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, painted(inner)]));
   }

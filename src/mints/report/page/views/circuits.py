@@ -1,238 +1,187 @@
-"""The circuits of the heads: QK and OV of every head in figures, and OV against the probes' directions."""
+"""Feature circuits: the graphs to explore, what they carry, and what tracing finds of planted ones."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from mints.report.page.blocks import Block, Chart, Choice, Claim, Missing, Text, View, table_block
-from mints.report.page.marks import Trace, named, vertical
-from mints.report.page.panels import DIVERGING, SEQUENTIAL, Panel, capital, legend_below, stacked
+from mints.report.page.blocks import Block, Chart, Choice, Claim, Missing, Tone, View, Widget, table_block
+from mints.report.page.circuit_data import explored
+from mints.report.page.marks import horizontal, interval, named
 from mints.report.page.saved import Saved
 
-SUMMARY, AUDIT = "tables/circuit_summary.csv", "tables/ov_readout_audit.csv"
-SIGNIFICANT = 0.05
-
-
-class Measure(NamedTuple):
-    """A column of the circuit summary, drawn on layers by heads."""
-
-    column: str
-    title: str
-    meaning: str
-    limits: tuple[float, float] | None
-    """Ends of a scale with a middle; None: sizes from 0 up."""
-
-
-MEASURES = (
-    Measure("qk_spectral_norm", "QK norm", "largest singular value of W_QK: how much content can move the score", None),
-    Measure("qk_effective_rank", "QK rank", "effective rank of W_QK: directions in use", None),
-    Measure("qk_symmetry", "QK symmetry", "1: W_QK is symmetric, −1: antisymmetric, 0: as a random matrix", (-1, 1)),
-    Measure("ov_spectral_norm", "OV norm", "largest singular value of W_OV: how much the head can write", None),
-    Measure("ov_effective_rank", "OV rank", "effective rank of W_OV: directions in use", None),
-    Measure("copying_score", "OV copying", "share of the eigenvalues of W_OV with a positive real part", (0, 1)),
+GRAPHS = ("circuits/feature_graph.json", "circuits/*_circuit_graph.json")
+EDGES, CURVES = "tables/feature_circuit_edges.csv", "tables/feature_circuit_curves.csv"
+PLANTED = "tables/planted_circuit_detection.csv"
+SPECIFICITY, LOSS, OVERLAP = (
+    "tables/circuit_specificity.csv",
+    "tables/circuit_masked_loss.csv",
+    "tables/circuit_overlap.csv",
 )
-STATISTICS = (("write_cosine", "write |cosine|"), ("read_cosine", "read |cosine|"), ("self_gain", "self-gain"))
+NOTES = {
+    SPECIFICITY: "Mean activation of each latent on the behaviour's residues, on decoys of equal hydropathy, and on"
+    " other behaviours' residues, with the areas that tell them apart.",
+    LOSS: "Change of the loss at hidden tokens of the behaviour and of decoys when a latent is set to its mean.",
+    OVERLAP: "Latents that two behaviours' circuits share, beside what chance would give.",
+}
+MEASURES = {
+    "faithfulness": ("the circuit alone", "@blue"),
+    "completeness": ("the model without it", "@vermillion"),
+    "minimality": ("loss when one node goes", "@green"),
+}
+FEW = 16
+"""Nodes at which a claim looks at the curve, or the next size that was run."""
 
 
 def circuits(saved: Saved) -> View:
-    """Maps of all heads, the read-out audit of every task, and the audited head vector by vector."""
-    summary, audit = saved.table(SUMMARY), saved.table(AUDIT)
+    """The explorer, the curves, and the planted circuits."""
+    question = "Which latents carry the behaviour, through which others, and does the circuit do it alone?"
+    names = [name for pattern in GRAPHS for name in saved.matching(pattern)]
+    edges, curves, planted = (saved.table(name) for name in (EDGES, CURVES, PLANTED))
     blocks: list[Block] = []
-    if summary.empty:
-        blocks.append(Missing("the circuits of the heads", saved.advice(SUMMARY)))
+    if names:
+        graphs = [explored(saved, name, edges) for name in names]
+        blocks.append(Widget("circuit", "Circuit explorer", {"graphs": graphs}, names[0], HELP))
     else:
-        maps: dict[str, list[Block]] = {each.title: [measure_map(summary, each)] for each in MEASURES}
-        blocks += [Text([form_sentence(summary)]), Choice("measure", maps)]
-        blocks.append(table_block(summary.drop(columns="qk_form"), "Circuits of every head", SUMMARY))
-    if audit.empty:
-        blocks.append(Missing("the OV read-out audit", saved.advice(AUDIT)))
-    else:
-        pictures: dict[str, list[Block]] = {
-            str(task): [audit_chart(str(task), rows)] for task, rows in audit.groupby("task", sort=False)
-        }
-        blocks += [Choice("task", pictures), *audited_head(saved, audit)]
-        blocks.append(table_block(audit, "OV read-out audit: every head and task", AUDIT))
-    question = "Where can each head look, what can it move, and does it write along what a probe reads?"
-    return View("circuits", "Circuits of heads", question, blocks, claims(audit))
+        blocks.append(Missing("the circuits", saved.advice(GRAPHS[0])))
+    blocks += by_behaviour(curves, lambda rows: [*curve_charts(rows)]) if len(curves) else []
+    if not planted.empty:
+        blocks.append(planted_chart(planted))
+    for name in (SPECIFICITY, LOSS, OVERLAP):
+        if not (table := saved.table(name)).empty:
+            blocks.append(
+                table_block(table, named(name.split("/")[-1].removesuffix(".csv")).capitalize(), name, note=NOTES[name])
+            )
+    if not edges.empty:
+        blocks.append(table_block(edges, "Every edge that was tested", EDGES))
+    return View("circuits", "Feature circuits", question, blocks, claims(curves, planted), "Feature circuits")
 
 
-def form_sentence(summary: pd.DataFrame) -> str:
-    """What W_QK stands for in this model."""
-    form = str(summary["qk_form"].iloc[0])
-    return f"W_QK decides where a head looks, W_OV what it moves. Here: {form}."
+HELP = (
+    "Choose a node (click, or find it by name) to see what reaches it and what it reaches; choose an edge by the middle"
+    " of its line. With the keyboard: arrows walk along the strongest edges and along a column, Escape shows all again."
+    " Edges of either kind are scaled by the largest of their own kind."
+)
 
 
-def measure_map(summary: pd.DataFrame, measure: Measure) -> Chart:
-    """One measure on layers by heads."""
-    values = summary.pivot(index="layer", columns="head", values=measure.column).sort_index()
-    cells = values.to_numpy(dtype=float)
-    largest = float(np.nanmax(cells)) if np.isfinite(cells).any() else 1.0
-    low, high = measure.limits or (0.0, largest)
-    colours = SEQUENTIAL if measure.limits is None else DIVERGING
-    trace = {
-        "type": "heatmap",
-        "x": values.columns.tolist(),
-        "y": values.index.tolist(),
-        "z": cells.tolist(),
-        "zmin": low,
-        "zmax": high,
-        "colorscale": [list(stop) for stop in colours],
-        "xgap": 2,
-        "ygap": 2,
-        "colorbar": {"thickness": 10, "outlinewidth": 0},
-        "hovertemplate": "layer %{y}, head %{x}: %{z:.3f}<extra></extra>",
+def by_behaviour(curves: pd.DataFrame, draw: Any) -> list[Block]:
+    """One group of blocks per behaviour, or the blocks themselves where there is one."""
+    if "behaviour" not in curves:
+        return list(draw(curves))
+    options: Mapping[str, list[Block]] = {
+        str(name): list(draw(rows)) for name, rows in curves.groupby("behaviour", sort=False)
     }
-    if cells.size <= 256:
-        trace |= {"texttemplate": "%{z:.2f}", "textfont": {"size": 11}}
+    return [Choice("behaviour", options)]
+
+
+def curve_charts(curves: pd.DataFrame) -> list[Chart]:
+    """Faithfulness, completeness and minimality against the number of nodes, each beside random circuits."""
+    titles = {"keep": "error nodes kept", "remove": "error nodes removed"}
+    return [
+        _curve_chart(rows, f"What the circuit carries, {titles.get(str(errors), str(errors))}")
+        for errors, rows in curves.groupby("errors", sort=False)
+    ]
+
+
+def _curve_chart(curves: pd.DataFrame, title: str) -> Chart:
+    traces: list[dict[str, Any]] = []
+    for measure, (label, colour) in MEASURES.items():
+        rows = curves[curves["measure"] == measure].sort_values("nodes")
+        if rows.empty:
+            continue
+        traces.append(_line(rows, "value", label, colour, low="low", high="high"))
+        chance = rows[rows["random_mean"].notna()]
+        if len(chance):
+            traces.append(
+                _line(chance, "random_mean", f"{label}: random circuits", colour, low="random_low", high="random_high")
+            )
+            traces[-1]["line"]["dash"] = "dot"
+            traces[-1]["marker"] = {"symbol": "circle-open", "color": colour}
+    nodes = sorted(set(curves["nodes"]))
     layout = {
-        "xaxis": {"title": {"text": "head"}, "dtick": 1 if cells.shape[1] <= 16 else 4, "showgrid": False},
-        "yaxis": {
-            "title": {"text": "layer"},
-            "dtick": 1 if len(cells) <= 16 else 4,
-            "autorange": "reversed",
-            "showgrid": False,
+        "xaxis": {
+            "title": {"text": "latents in the circuit (0, then doubling)"},
+            "type": "category",
+            "categoryorder": "array",
+            "categoryarray": [str(number) for number in nodes],
         },
+        "yaxis": {"title": {"text": "share of the behaviour's contrast"}, "range": _span(curves)},
+        "shapes": [horizontal(0.0), horizontal(1.0)],
     }
-    height = max(240, 90 + 34 * min(len(cells), 24))
-    return Chart(f"{measure.title} of every head", [trace], layout, SUMMARY, f"{capital(measure.meaning)}.", height)
+    note = "Bars: 95% intervals over sequences; of random circuits, the smallest and largest. Long bars are cut."
+    return Chart(title, traces, layout, CURVES, note, 420)
 
 
-def audit_chart(task: str, rows: pd.DataFrame) -> Chart:
-    """Every head's three statistics against the range of random directions."""
-    rows = rows.sort_values(["layer", "head"]).reset_index(drop=True)
-    panels = [
-        Panel(audit_traces(rows, column, first=not index), label) for index, (column, label) in enumerate(STATISTICS)
-    ]
-    firsts = rows.drop_duplicates("layer")
-    height = 560
-    axis = {
-        "title": {"text": "heads, layer by layer"},
-        "tickmode": "array",
-        "tickvals": firsts.index.tolist(),
-        "ticktext": [f"L{layer}" for layer in firsts["layer"]],
-        "range": [-0.7, len(rows) - 0.3],
-    }
-    traces, layout = stacked(panels, axis, height)
-    probe_layer = int(rows["probe_layer"].iloc[0])
-    above = rows.index[~rows["at_or_below_probe"].astype(bool)]
-    if len(above):
-        layout["shapes"].append(vertical(float(above[0]) - 0.5, colour="@vermillion", dash="dash"))
-    note = (
-        f"Probe at layer {probe_layer}. Filled: q ≤ {SIGNIFICANT:g} over all heads of the task; grey: 95% of random"
-        " directions. A small q says more than chance geometry, not that the head feeds the probe: patching asks that."
-    )
-    note += " Right of the dashed line, heads lie above the probe." if len(above) else ""
-    return Chart(f"{named(task)}: does a head write or read along the probe?", traces, layout, AUDIT, note, height)
+def _span(curves: pd.DataFrame) -> list[float]:
+    """Where all values lie, and intervals as far as they are not much longer."""
+    values = pd.concat([curves["value"], curves["random_mean"]]).dropna()
+    return [min(-0.25, float(values.min()) - 0.15), max(1.35, float(values.max()) + 0.15)]
 
 
-def audit_traces(rows: pd.DataFrame, column: str, *, first: bool) -> list[Trace]:
-    """One statistic: the null as a bar from low to high, the value filled where it is found."""
-    low, high = rows[f"{column}_null_low"], rows[f"{column}_null_high"]
-    null: Trace = {
-        "type": "bar",
-        "name": "95% of random directions",
-        "x": rows.index.tolist(),
-        "base": low.tolist(),
-        "y": (high - low).tolist(),
-        "width": 0.5,
-        "marker": {"color": "@faint"},
-        "hoverinfo": "skip",
-        "showlegend": first,
-    }
-    found = rows[f"{column}_q"] <= SIGNIFICANT
-    heads: Trace = {
-        "type": "scatter",
-        "mode": "markers",
-        "name": "head",
-        "x": rows.index.tolist(),
-        "y": rows[column].tolist(),
-        "text": head_names(rows),
-        "customdata": rows[[f"{column}_p", f"{column}_q"]].to_numpy().tolist(),
-        "marker": {"color": "@blue", "size": 8, "symbol": ["circle" if yes else "circle-open" for yes in found]},
-        "hovertemplate": "%{text}: %{y:.3f}, p = %{customdata[0]:.2g}, q = %{customdata[1]:.2g}<extra></extra>",
-        "showlegend": first,
-    }
-    return [null, heads]
-
-
-def audited_head(saved: Saved, audit: pd.DataFrame) -> list[Block]:
-    """The singular vectors of the head that the configuration names."""
-    task, layer, head = (saved.configured(f"audited_{part}") for part in ("task", "layer", "head"))
-    source = f"tables/{task}_l{layer}h{head}_ov_probe_alignment.csv"
-    table = saved.table(source)
-    if table.empty:
-        return [Missing("the audited head's singular vectors", saved.advice(source))]
-    rows = audit[(audit["task"] == task) & (audit["layer"] == layer) & (audit["head"] == head)]
-    return [vectors_chart(table, f"L{layer}H{head}", str(task), rows, source)]
-
-
-def vectors_chart(table: pd.DataFrame, head: str, task: str, row: pd.DataFrame, source: str) -> Chart:
-    """Cosines of every singular vector with the probe, its singular value, and its part in the self-gain."""
-    sides = (("write_cosine", "write side", "@blue", "circle"), ("read_cosine", "read side", "@vermillion", "diamond"))
-    cosines: list[Trace] = [
-        {
-            "type": "scatter",
-            "mode": "markers",
-            "name": label,
-            "x": table["vector"].tolist(),
-            "y": table[column].tolist(),
-            "marker": {"color": colour, "symbol": symbol, "size": 8},
-            "hovertemplate": "vector %{x}: %{y:.3f}<extra>%{fullData.name}</extra>",
-        }
-        for column, label, colour, symbol in sides
-    ]
-    one, largest = float(table["null_cosine"].iloc[0]), float(table["null_top_cosine"].iloc[0])
-    reach = 1.12 * max(float(table[["write_cosine", "read_cosine"]].abs().to_numpy().max()), largest)
-    panels = [
-        Panel(cosines, "cosine with probe", (-largest, -one, 0, one, largest), (-reach, reach)),
-        Panel([bars(table, "singular_value")], "singular value"),
-        Panel([bars(table, "self_gain_part")], "part of self-gain", (0,)),
-    ]
-    height = 560
-    traces, layout = stacked(panels, {"title": {"text": "singular vector, strongest first"}}, height)
-    tests = [
-        f"{label} {row[column].iloc[0]:.3f} (p = {row[f'{column}_p'].iloc[0]:.2g})"
-        for column, label in (("write_cosine", "top write"), ("read_cosine", "top read"), ("self_gain", "self-gain"))
-        if len(row)
-    ]
-    note = (
-        f"{capital('; '.join(tests))}. Dotted: 95% of the cosines of one random vector (inner lines)"
-        " and of the largest of all vectors (outer lines)."
-    )
-    layout["legend"] = legend_below(height)
-    return Chart(f"{head} vector by vector, against the probe of {named(task)}", traces, layout, source, note, height)
-
-
-def head_names(rows: pd.DataFrame) -> list[str]:
-    """Names of the heads of a table, row by row."""
-    return [f"L{layer}H{head}" for layer, head in zip(rows["layer"], rows["head"], strict=True)]
-
-
-def bars(table: pd.DataFrame, column: str) -> Trace:
-    """One column by singular vector."""
+def _line(rows: pd.DataFrame, column: str, name: str, colour: str, *, low: str, high: str) -> dict[str, Any]:
+    value = rows[column]
     return {
-        "type": "bar",
-        "x": table["vector"].tolist(),
-        "y": table[column].tolist(),
-        "marker": {"color": "@quiet"},
-        "showlegend": False,
-        "hovertemplate": "vector %{x}: %{y:.3g}<extra></extra>",
+        "type": "scatter",
+        "mode": "lines+markers",
+        "name": name,
+        "x": rows["nodes"].astype(str).tolist(),
+        "y": value.tolist(),
+        "error_y": {
+            "type": "data",
+            "symmetric": False,
+            "array": (rows[high] - value).tolist(),
+            "arrayminus": (value - rows[low]).tolist(),
+            "thickness": 1.2,
+            "width": 3,
+            "color": colour,
+        },
+        "line": {"color": colour},
+        "marker": {"color": colour, "size": 7},
     }
 
 
-def claims(audit: pd.DataFrame) -> list[Claim]:
-    """How many heads write along a probe's direction more than random geometry does."""
-    if audit.empty:
-        return []
-    below = audit[audit["at_or_below_probe"].astype(bool)]
-    found = below[below["write_cosine_q"] <= SIGNIFICANT]
-    told = "; ".join(
-        f"{named(str(task))}: {', '.join(head_names(rows))}" for task, rows in found.groupby("task", sort=False)
-    )
-    tasks = below["task"].nunique()
-    answer = f"{len(found)} of {len(below)} pairs of head and task ({tasks} tasks, q ≤ {SIGNIFICANT:g})"
-    asked = "Does a head write along a probe's direction more than random geometry?"
-    return [Claim(asked, f"{answer}: {told}." if told else f"{answer}.", "yes" if told else "no")]
+def planted_chart(planted: pd.DataFrame) -> Chart:
+    """Detection rates of planted circuits by strength."""
+    colours = ("@blue", "@orange", "@green", "@vermillion")
+    traces = []
+    for (criterion, rows), colour in zip(planted.groupby("criterion", sort=False), colours, strict=False):
+        trace = _line(rows.assign(nodes=rows["strength"]), "rate", str(criterion), colour, low="low", high="high")
+        traces.append(trace)
+    layout = {
+        "xaxis": {"title": {"text": "strength of the planted circuit (0: none)"}, "type": "category"},
+        "yaxis": {"title": {"text": "share of planted circuits found"}, "range": [-0.05, 1.05]},
+    }
+    of = int(planted["planted"].max())
+    note = f"{of} circuits at each strength; bars: exact 95% intervals."
+    return Chart("What tracing could have seen: planted circuits", traces, layout, PLANTED, note, 340)
+
+
+def claims(curves: pd.DataFrame, planted: pd.DataFrame) -> list[Claim]:
+    """Whether few latents carry the behaviour alone, and whether a planted circuit would have been found."""
+    made: list[Claim] = []
+    keep = curves.query("errors == 'keep' and measure == 'faithfulness'") if len(curves) else curves
+    groups = keep.groupby("behaviour", sort=False) if "behaviour" in keep else [("", keep)] if len(keep) else []
+    for behaviour, rows in groups:
+        at = rows[(rows["nodes"] >= FEW) & (rows["random_circuits"] > 0)].sort_values("nodes").head(1)
+        if at.empty:
+            continue
+        row = at.iloc[0]
+        of = f" {named(str(behaviour))}" if behaviour else ""
+        told = (
+            f"{int(row['nodes'])} latents{' of' + of if of else ''} with the error nodes keep"
+            f" {interval(row['value'], row['low'], row['high'])} of the contrast; random circuits of that size"
+            f" {interval(row['random_mean'], row['random_low'], row['random_high'])} (mean, smallest, largest)."
+        )
+        tone: Tone = "yes" if row["low"] > row["random_high"] else "no"
+        made.append(Claim(f"Does a circuit of few latents carry the behaviour{of}?", told, tone))
+    if not planted.empty:
+        whole = planted[planted["criterion"] == "whole circuit"]
+        found = ", ".join(
+            f"{row['detected']} of {row['planted']} at strength {row['strength']:g}" for row in whole.to_dict("records")
+        )
+        made.append(
+            Claim("Would tracing have found a circuit that is there?", f"Planted circuits found: {found}.", "open")
+        )
+    return made

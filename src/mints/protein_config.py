@@ -26,7 +26,7 @@ class ProteinSimulation(Section):
     seed: int = 1
     """Seed of the families, the proteins and the scans; independent of the analysis seed."""
 
-    proteins: PositiveInt = 3000
+    proteins: PositiveInt = 6000
     """Number of proteins."""
 
 
@@ -41,6 +41,9 @@ class ProteinConfig(StudyConfig):
 
     proteins: Location | None = None
     """FASTA of the proteins on which dictionaries are trained and circuits are traced, plain or gzip."""
+
+    max_protein_length: PositiveInt = 1022
+    """Residues of the longest protein that is taken; longer ones are left out, and counted."""
 
     scans: list[Scan] = []
     """Deep mutational scans."""

@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 from mints import __version__
+from mints.errors import UsageError
 from mints.pipeline.progress import Reporter
 from mints.pipeline.runner import Pipeline
 from mints.pipeline.step import Step
 from mints.protein_config import ProteinConfig
+from mints.studies.protein.steps.ingest_proteins import ingest_proteins
+from mints.studies.protein.steps.pretrain import pretrain
+from mints.studies.protein.steps.simulate_proteins import simulate_proteins
 from mints.studies.shared.dictionaries import sweep_folders
+from mints.studies.shared.fields import TOKENIZER_FILES
 
-ANALYSIS: tuple[Step, ...] = ()
-PRETRAINING: tuple[Step, ...] = ()
+ANALYSIS: tuple[Step, ...] = (simulate_proteins, ingest_proteins)
+PRETRAINING: tuple[Step, ...] = (simulate_proteins, ingest_proteins, pretrain)
 
 
 def open_pipeline(config: ProteinConfig, *, pretraining: bool = False, quiet: bool = False) -> Pipeline:
-    """The study's pipeline in the configuration's results folder."""
+    """The study's pipeline in the configuration's results folder.
+
+    Raises UsageError where a model is to be pretrained on nothing, or is of a family that reads no proteins.
+    """
+    if pretraining and config.proteins is None:
+        raise UsageError("--pretrain needs proteins: give --proteins (FASTA)")
+    if pretraining and config.pretraining.family != "esm2":
+        raise UsageError(f"--pretraining.family: a model of proteins is of esm2 (given: {config.pretraining.family!r})")
     expand = {
         "site": config.features.sites,
         "dictionary": list(sweep_folders(config.features.k, config.features.expansion, config.features.seeds)),
+        "tokenizer_file": TOKENIZER_FILES[config.pretraining.family],
         "scan": [scan.name for scan in config.scans],
     }
     steps = PRETRAINING if pretraining else ANALYSIS

@@ -68,7 +68,7 @@ def pretrain(
     optimisers = _optimisers(encoder, recipe)
     curve, first, running, tokens = _resume(checkpoint, encoder, optimisers, training)
     for step in track(range(first, recipe.steps)):
-        _set_learning_rate(optimisers, recipe, step)
+        set_learning_rate(optimisers, recipe, step)
         batch = training.draw(recipe.batch)
         running += _train_step(encoder, batch, optimisers, compute)
         tokens += batch.content
@@ -130,7 +130,8 @@ def _optimisers(encoder: Encoder, recipe: Recipe) -> list[torch.optim.Optimizer]
     ]
 
 
-def _set_learning_rate(optimisers: list[torch.optim.Optimizer], recipe: Recipe, step: int) -> None:
+def set_learning_rate(optimisers: list[torch.optim.Optimizer], recipe: Recipe, step: int) -> None:
+    """Linear warm-up to the recipe's rate, cosine decay to `FINAL_SHARE` of it."""
     warm = min(1.0, (step + 1) / max(1.0, recipe.warm_up * recipe.steps))
     decay = max(FINAL_SHARE, 0.5 * (1 + math.cos(math.pi * step / recipe.steps)))
     for optimiser in optimisers:

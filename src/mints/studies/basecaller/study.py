@@ -7,9 +7,13 @@ from mints.basecaller_config import BasecallerConfig
 from mints.pipeline.progress import Reporter
 from mints.pipeline.runner import Pipeline
 from mints.pipeline.step import Step
+from mints.studies.basecaller.steps.ingest_signal import ingest_signal
+from mints.studies.basecaller.steps.pretrain_basecaller import pretrain_basecaller
+from mints.studies.basecaller.steps.signal_pairs import signal_pairs
+from mints.studies.basecaller.steps.simulate_signal import simulate_signal
 
-ANALYSIS: tuple[Step, ...] = ()
-PRETRAINING: tuple[Step, ...] = ()
+ANALYSIS: tuple[Step, ...] = (simulate_signal, ingest_signal, signal_pairs)
+PRETRAINING: tuple[Step, ...] = (pretrain_basecaller,)
 
 
 def open_pipeline(config: BasecallerConfig, *, pretraining: bool = False, quiet: bool = False) -> Pipeline:

@@ -10,11 +10,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from mints.data.residues import RESIDUES
 from mints.data.sequences import open_maybe_gzip
 from mints.errors import MintsError
-
-RESIDUES = "ACDEFGHIKLMNPQRSTVWY"
-"""The twenty amino acids."""
 
 ONE_CHANGE = re.compile(r"([A-Z])(\d+)([A-Z])")
 """`A1C`: the residue that stands there, its place counted from 1, and the residue in its place."""

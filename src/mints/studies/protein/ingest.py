@@ -44,7 +44,7 @@ def clusters_of_scans(run: Run, table: pd.DataFrame) -> set[int]:
     """Clusters with a near copy of a scanned protein: what is learnt from them would be known of the scan."""
     reserved: set[int] = set()
     for scan in run.config.scans:
-        wild_type = read_scan(here(scan.file)).wild_type
+        wild_type = read_scan(here(scan.file), scan.wild_type).wild_type
         near = shared([wild_type], table["sequence"].tolist(), RESIDUE_WORDS)[0] > RESIDUE_WORDS.near
         run.fact(f"near_copies_of_{scan.name}", int(near.sum()))
         reserved |= {int(cluster) for cluster in table.loc[near, "cluster"]}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from mints.section import Location, Section
 from mints.study_config import StudyConfig
@@ -121,6 +121,27 @@ class BasecallerConfig(StudyConfig):
 
     dampening_strengths: list[Annotated[float, Field(gt=0, le=1)]] = [0.5, 0.75, 0.9, 1.0]
     """Shares of the distance from the local mean that dampening takes away; the weakest that changes the call."""
+
+    patch_margin: NonNegativeInt = 2
+    """Positions on either side of where a pair differs that are patched as well."""
+
+    registered_restoration: float = 0.5
+    """Least lower bound of the share that a component restores; fixed before any result existed."""
+
+    calibrate: bool = False
+    """Measure what the head sweep could have seen in this model: planted heads, and nulls. Needs simulated pairs."""
+
+    calibration_strengths: list[NonNegativeFloat] = [0.0, 0.03, 0.1, 0.3]
+    """Strengths of the planted heads: the share of the pairs' effect that they carry, to first order."""
+
+    calibration_pairs: PositiveInt = 4
+    """Simulated pairs of each base, run length and corruption: half are fitted on, half are patched."""
+
+    calibration_heads: PositiveInt = 6
+    """Most heads in whose place a head that carries the repeat count is planted, one at a time."""
+
+    calibration_permutations: PositiveInt = 8
+    """Heads planted at the largest strength whose reading was fitted to permuted pairs."""
 
     simulation: SignalSimulation | None = None
     """Simulated current, where the profile has it."""

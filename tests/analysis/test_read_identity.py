@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mints.analysis.read_identity import ReadAlignment, align_read
+from mints.analysis.read_identity import CalledRun, ReadAlignment, align_read, called_runs
 
 
 def test_columns_are_counted_by_kind():
@@ -38,3 +38,20 @@ def test_the_alignment_is_a_best_one():
         assert found.matches - found.mismatches - found.insertions - found.deletions == best_score(truth, called)
         assert found.matches + found.mismatches + found.deletions == len(truth)
         assert found.matches + found.mismatches + found.insertions == len(called)
+
+
+def test_every_run_of_the_truth_has_the_length_that_was_called_of_it():
+    assert called_runs("CAAAAGT", "CAAAGT") == [
+        CalledRun("C", 1, 1),
+        CalledRun("A", 4, 3),
+        CalledRun("G", 1, 1),
+        CalledRun("T", 1, 1),
+    ]
+    longer = {run.base: run.called for run in called_runs("CTTTG", "CTTTTTG")}
+    assert longer == {"C": 1, "T": 5, "G": 1}
+
+
+def test_a_run_that_is_called_as_another_base_or_not_at_all_has_length_zero():
+    assert [run.called for run in called_runs("ACCA", "AGGA")] == [1, 0, 1]
+    assert called_runs("AAC", "") == [CalledRun("A", 2, 0), CalledRun("C", 1, 0)]
+    assert called_runs("", "AC") == []

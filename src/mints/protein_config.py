@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from mints.published_names import dictionary_of, find_scan, named_scans, scans_below
 from mints.section import Location, Section, Share
@@ -33,6 +33,30 @@ class ProteinSimulation(Section):
 
     proteins: PositiveInt = 6000
     """Number of proteins."""
+
+
+class Behaviour(Section):
+    """Something annotated that the model is asked to tell from decoys, and whose circuit of latents is traced."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+    """Name in tables, graphs and file names."""
+
+    kind: str
+    """Kind of the annotation, as its file has it."""
+
+    first: PositiveInt | None = None
+    """Positions are so many residues from a protein's first one; default those of the feature."""
+
+    core: PositiveInt | None = None
+    """The so many residues of a feature that are most hydrophobic are what latents of other behaviours are held
+    against; default all of it."""
+
+    decoys_without: list[str] = []
+    """Kinds, beside its own, that a protein must not have to give a decoy."""
+
+
+TRANSMEMBRANE = Behaviour(name="tm", kind="Transmembrane", decoys_without=["Signal peptide"])
+SIGNAL_PEPTIDE = Behaviour(name="sp", kind="Signal peptide", first=30, core=10)
 
 
 class ProteinConfig(StudyConfig):
@@ -82,6 +106,12 @@ class ProteinConfig(StudyConfig):
     test_share: Share = 0.15
     """Share of the clusters on which results are reported."""
 
+    behaviours: list[Behaviour] = [TRANSMEMBRANE, SIGNAL_PEPTIDE]
+    """What circuits are traced of, in proteins with annotation (`features.annotations`, the first of them)."""
+
+    decoy_caliper: PositiveFloat = 0.05
+    """Largest difference in mean hydropathy (Kyte and Doolittle) between a behaviour's residues and their decoy."""
+
     simulation: ProteinSimulation | None = None
     """Simulated proteins, where the profile has them."""
 
@@ -125,6 +155,13 @@ class ProteinConfig(StudyConfig):
         names = [scan.name for scan in self.scans]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"two scans are called {', '.join(twice)}")
+        return self
+
+    @model_validator(mode="after")
+    def _behaviours_have_their_own_names(self) -> ProteinConfig:
+        names = [behaviour.name for behaviour in self.behaviours]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two behaviours are called {', '.join(twice)}")
         return self
 
 

@@ -8,15 +8,28 @@ from mints.pipeline.progress import Reporter
 from mints.pipeline.runner import Pipeline
 from mints.pipeline.step import Step
 from mints.protein_config import ProteinConfig
+from mints.studies.protein.steps.behaviour_probes import behaviour_probes
+from mints.studies.protein.steps.concept_scoring import concept_scoring
+from mints.studies.protein.steps.feature_circuits import feature_circuits
 from mints.studies.protein.steps.ingest_proteins import ingest_proteins
 from mints.studies.protein.steps.pretrain import pretrain
 from mints.studies.protein.steps.simulate_proteins import simulate_proteins
+from mints.studies.protein.steps.sparse_autoencoders import sparse_autoencoders
 from mints.studies.protein.steps.substitution_effects import substitution_effects
 from mints.studies.protein.steps.substitution_latents import substitution_latents
 from mints.studies.shared.dictionaries import sweep_folders
 from mints.studies.shared.fields import TOKENIZER_FILES
 
-ANALYSIS: tuple[Step, ...] = (simulate_proteins, ingest_proteins, substitution_effects, substitution_latents)
+ANALYSIS: tuple[Step, ...] = (
+    simulate_proteins,
+    ingest_proteins,
+    sparse_autoencoders,
+    concept_scoring,
+    substitution_effects,
+    substitution_latents,
+    behaviour_probes,
+    feature_circuits,
+)
 PRETRAINING: tuple[Step, ...] = (simulate_proteins, ingest_proteins, pretrain)
 
 
@@ -37,6 +50,7 @@ def open_pipeline(config: ProteinConfig, *, pretraining: bool = False, quiet: bo
         "dictionary": list(sweep_folders(config.features.k, config.features.expansion, config.features.seeds)),
         "tokenizer_file": TOKENIZER_FILES[config.pretraining.family],
         "scan": [scan.name for scan in config.scans],
+        "behaviour": [behaviour.name for behaviour in config.behaviours],
     }
     steps = PRETRAINING if pretraining else ANALYSIS
     return Pipeline(steps, config, config.results, expand=expand, version=__version__, reporter=Reporter(quiet=quiet))

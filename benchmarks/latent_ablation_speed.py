@@ -93,9 +93,9 @@ class Bench(NamedTuple):
             ablate = change_latents(self.autoencoder, set_latents(latent[None], 0.0))
             with self.compute.inference():
                 if whole:
-                    reads = f"blocks.{self.shape.layers - 1}.hook_resid_post"
-                    output = self.encoder.run(self.ids, sites=[reads], interventions={self.shape.site: ablate})
-                    value = self.readout.of(self.encoder, output.cache[reads], output.residual)
+                    interventions = {self.shape.site: ablate}
+                    output = self.encoder.run(self.ids, sites=self.readout.sites, interventions=interventions)
+                    value = self.readout.of(self.encoder, output.cache, output.residual)
                 else:
                     value = self.above.readouts(ablate(self.run.x), self.run, self.readout)
             rows.append(value.cpu().numpy() - base)

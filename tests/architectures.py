@@ -21,6 +21,12 @@ LEARNED = Architecture(
     token_types=2, max_positions=16,
 )  # fmt: skip
 
+DEEP = Architecture(
+    vocabulary_size=30, d_model=24, n_layers=3, n_heads=4, d_mlp=32, norm_placement="deepnorm", norm_kind="rms",
+    norm_epsilon=1e-5, deepnorm_alpha=1.5, position="rotary", attention_window=(3, 2), mlp="swiglu",
+    mlp_input_bias=False, mlp_output_bias=False, qkv_bias=False, pad_id=1, embedding_norm=False, tied_head=False,
+)  # fmt: skip
+
 
 def scattered(architecture, spread=0.2):
     """Weights far from their initial values, so that biases matter and attention is not even."""

@@ -21,14 +21,14 @@ def read_profile(
     where the file is of another study, and MintsError for a file that cannot be read.
     """
     if config is None:
-        values = _shipped(study or STUDY, profile or StudyConfig.model_fields["profile"].default)
+        values = _shipped(study or STUDY, profile or StudyConfig.model_fields["profile"].default, model)
     else:
         own = _parse(config, _read_text(config))
         own = {"study": study or STUDY, "profile": config.stem} | _relative_to(config.parent, own)
         if study not in (None, own["study"]):
             raise UsageError(f"{config} is of the study {own['study']!r}, not {study!r}")
         base = own.pop("extends", profile)
-        values = _merge(_shipped(own["study"], base), own) if base else own
+        values = _merge(_shipped(own["study"], base, model or own.get("model")), own) if base else own
     return _merge(values, {"model": model}) if model else values
 
 
@@ -36,7 +36,12 @@ STUDY: str = StudyConfig.model_fields["study"].default
 """The study of a command that names none. Its profiles lie in profiles/, those of another in a folder of its name."""
 
 
-def _shipped(study: str, name: str) -> dict[str, Any]:
+OF_ITS_MODEL = ("layers", "sae_dir", "sae_k")
+"""Fields of a shipped profile that are about its own model."""
+
+
+def _shipped(study: str, name: str, model: str | None = None) -> dict[str, Any]:
+    """A shipped profile; without what it says of its own model where another is to be used."""
     if study not in get_args(Study):
         raise UsageError(f"unknown study {study!r}: there are {', '.join(get_args(Study))}")
     folder = files("mints") / "profiles"
@@ -49,7 +54,9 @@ def _shipped(study: str, name: str) -> dict[str, Any]:
     own = _parse(Path(name), (folder / f"{name}.toml").read_text(encoding="utf-8"))
     values = {"study": study, "profile": name} | own
     base = values.pop("extends", None)
-    return _merge(_shipped(study, base), values) if base else values
+    values = _merge(_shipped(study, base), values) if base else values
+    another = model not in (None, values.get("model"))
+    return {name: value for name, value in values.items() if not (another and name in OF_ITS_MODEL)}
 
 
 def _read_text(path: Path) -> str:
@@ -83,6 +90,8 @@ PATH_FIELDS = (
     "variants",
     "proteins",
     "sae_dir",
+    "scans_dir",
+    "scan",
     "reads",
     "levels",
     "results",
@@ -103,7 +112,10 @@ def _relative_to(folder: Path, values: Any, field: str = "") -> Any:
     return os.path.normpath(folder / values)
 
 
-OF_ONE_ANOTHER = {"tasks": ("motif_questions",), "model": ("model_revision", "model_sha256", "family")}
+OF_ONE_ANOTHER = {
+    "tasks": ("motif_questions",),
+    "model": ("model_revision", "model_sha256", "family"),
+}
 """Field → fields that mean nothing once it has another value."""
 
 

@@ -41,11 +41,12 @@ Family = Literal["auto", "dnabert2", "nucleotide_transformer", "esm2", "bert"]
 class Pretraining(Section):
     """Masked-language pretraining of a small encoder on any FASTA (`--pretrain`)."""
 
-    family: Literal["dnabert2", "nucleotide_transformer"] = "dnabert2"
-    """DNABERT-2 (post-norm, ALiBi, byte pairs) or Nucleotide Transformer v2 (pre-norm, rotary, fixed k-mers)."""
+    family: Literal["dnabert2", "nucleotide_transformer", "esm2"] = "dnabert2"
+    """DNABERT-2 (post-norm, ALiBi, byte pairs), Nucleotide Transformer v2 (pre-norm, rotary, fixed k-mers), or, of
+    proteins, ESM-2 (pre-norm, rotary, residues, token dropout)."""
 
     genomes: list[Path] = []
-    """FASTA files to train on; the profile's genome where none is given."""
+    """FASTA files to train on; the profile's genome where none is given. Proteins are those of the study."""
 
     vocabulary: PositiveInt = 256
     """Size of the byte-pair vocabulary (DNABERT-2 family)."""
@@ -63,10 +64,10 @@ class Pretraining(Section):
     """Attention heads per layer."""
 
     d_mlp: PositiveInt = 256
-    """Width of the gated feed-forward."""
+    """Width of the feed-forward, which is gated except in ESM-2."""
 
     context: PositiveInt = 94
-    """Tokens of a training window, special tokens not counted."""
+    """Tokens of a training window, special tokens not counted; longer proteins are cropped to it."""
 
     batch: PositiveInt = 64
     """Windows per step."""
@@ -81,7 +82,8 @@ class Pretraining(Section):
     """Peak learning rate, of Muon and AdamW alike."""
 
     heldout_share: Share = 0.05
-    """Share of the sequence held out where no chromosome of a genome is named for test or validation."""
+    """Share of the sequence held out where no chromosome of a genome is named for test or validation; of proteins the
+    clusters of validation and test are."""
 
     weights_dtype: Literal["float32", "float16"] = "float32"
     """Number format of the saved weights."""

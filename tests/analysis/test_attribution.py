@@ -8,7 +8,8 @@ from architectures import POST, PRE, scattered
 from patching_pairs import FP32, WINDOWS, batch_of, make_pairs, unit_weights
 from scipy.stats import spearmanr
 
-from mints.analysis.patching import ProbeLogit, attribute_heads, heads_of, record, sweep_heads
+from mints.analysis.attribution import attribute_heads
+from mints.analysis.patching import ProbeLogit, heads_of, record, sweep_heads
 from mints.analysis.patching_sweep import sweep_pairs
 from mints.models.encoder import randomly_initialised
 

@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from mints.analysis.masked_tokens import HIDDEN, SMOOTHING, fit_floors, neighbours
+from mints.analysis.masked_tokens import (
+    HIDDEN,
+    SMOOTHING,
+    composition_losses,
+    fit_floors,
+    neighbours,
+    unit_loss_rows,
+)
 
 
 @pytest.fixture(scope="module")
@@ -89,3 +96,33 @@ def test_neighbours_are_what_the_model_sees():
 def test_a_stream_too_short_to_split_is_an_error():
     with pytest.raises(ValueError, match="too short"):
         fit_floors(np.arange(10), 10)
+
+
+def test_the_composition_of_the_visible_tokens_predicts_as_a_loop_says():
+    hidden, unigram, smoothing = 0, np.array([0.0, 0.5, 0.3, 0.2]), 2.0
+    tokens = np.array([[1, 0, 1, 2, 1], [3, 3, 0, 0, 2]])
+    chosen, truth = np.array([1, 7, 8]), np.array([1, 3, 1])
+    found = composition_losses(tokens, chosen, truth, [hidden], unigram, smoothing)
+    expected = []
+    for place, token in zip(chosen, truth, strict=True):
+        seen = [int(t) for t in tokens[place // 5] if t != hidden]
+        expected.append(-np.log((seen.count(token) + smoothing * unigram[token]) / (len(seen) + smoothing)))
+    assert found == pytest.approx(expected)
+
+
+def test_units_with_any_number_of_hidden_tokens_are_resampled_whole():
+    rng = np.random.default_rng(0)
+    units = np.array([0, 0, 0, 1, 3, 3])
+    losses = {"model": rng.random(6), "unigram": rng.random(6) + 1}
+    weights = rng.multinomial(4, np.full(4, 0.25), size=50)
+    weights[:, 0] += 1
+    rows = {row["predictor"]: row for row in unit_loss_rows(losses, units, weights, 0.9, reference="unigram")}
+    gains = losses["unigram"] - losses["model"]
+    resampled = [np.repeat(gains, row[units]).mean() for row in weights]
+    assert rows["model"]["gain"] == pytest.approx(gains.mean())
+    assert (rows["model"]["gain_low"], rows["model"]["gain_high"]) == pytest.approx(
+        tuple(np.quantile(resampled, [0.05, 0.95]))
+    )
+    assert rows["model"]["loss"] == pytest.approx(losses["model"].mean())
+    assert (rows["model"]["tokens"], rows["model"]["units"]) == (6, 3)
+    assert rows["unigram"]["gain"] == rows["unigram"]["gain_low"] == 0

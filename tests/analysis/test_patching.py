@@ -9,10 +9,10 @@ import torch
 from architectures import POST, PRE, scattered
 from patching_pairs import FP32, LENGTHS, WINDOWS, batch_of, make_pairs, unit_weights
 
+from mints.analysis.attribution import attribute_heads
 from mints.analysis.patching import (
     PairTokens,
     ProbeLogit,
-    attribute_heads,
     heads_of,
     patch_attention,
     patch_head,

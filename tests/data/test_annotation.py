@@ -212,9 +212,9 @@ def test_only_sequences_of_the_genome_are_kept_and_none_may_end_beyond_it(tmp_pa
     table = read(tmp_path, TRUTH)
     here = on_sequences(table, {"chr1": 900}, tmp_path / "x")
     assert here["chromosome"].tolist() == ["chr1"] * 3
-    with pytest.raises(MintsError, match=r"x line 4: chr1:600-900 ends beyond chr1, which has 899 bases"):
+    with pytest.raises(MintsError, match=r"x line 4: chr1:600-900 ends beyond chr1, which is 899 long"):
         on_sequences(table, {"chr1": 899}, tmp_path / "x")
-    with pytest.raises(MintsError, match="annotates chr1, chr2, …, and the genome has seq9"):
+    with pytest.raises(MintsError, match="annotates chr1, chr2, …, and the sequences are seq9"):
         on_sequences(table, {"seq9": 10}, tmp_path / "x")
 
 

@@ -4,11 +4,14 @@ import numpy as np
 import pytest
 
 from mints.data.sequences import reverse_complement
-from mints.data.shared_words import WORD, near_copies, near_copy_clusters, shared, words
+from mints.data.shared_words import DNA_WORDS, near_copies, near_copy_clusters, shared, words
 
 
 def random_sequence(rng, length=300):
     return "".join(rng.choice(list("ACGT"), length))
+
+
+WORD = DNA_WORDS.length
 
 
 @pytest.fixture

@@ -23,7 +23,8 @@ def make_pairs(planted=0.5):
         latents = np.append(latents, 11) if index < 4 else latents
         own, random = rng.normal(0, 0.05, (2, len(latents), len(READOUTS)))
         own[latents == 2, 0] += planted
-        pairs.append(PairEffects(latents, rng.uniform(1, 2, len(latents)), own, own + 0.01, random, -random, own * 1.1))
+        nulls = {"random": (random, -random)}
+        pairs.append(PairEffects(latents, rng.uniform(1, 2, len(latents)), own, own + 0.01, nulls, own * 1.1))
     totals = 1 + rng.normal(0, 0.1, (PAIRS, len(READOUTS)))
     return pairs, totals
 
@@ -35,7 +36,7 @@ def judge():
 
 def test_a_latent_that_carries_the_effect_is_told_from_its_nulls_and_from_the_others(judge):
     pairs, totals = make_pairs()
-    table = latent_table(gather(pairs, FREQUENCIES), totals, FREQUENCIES, judge)
+    table = latent_table(gather(pairs, FREQUENCIES, READOUTS), totals, FREQUENCIES, judge)
     assert set(table["direction"]) == {"denoising", "noising"}
     probe = table[(table["readout"] == "probe") & (table["direction"] == "denoising")].set_index("latent")
     with_two = [pair for pair in pairs if 2 in pair.latents]
@@ -61,7 +62,7 @@ def test_a_latent_that_carries_the_effect_is_told_from_its_nulls_and_from_the_ot
 
 def test_the_null_of_a_latent_is_the_median_of_the_nearest_others_of_the_same_pair():
     pairs, _ = make_pairs()
-    effects = gather(pairs, FREQUENCIES)
+    effects = gather(pairs, FREQUENCIES, READOUTS)
     pair = pairs[7]
     for place, latent in enumerate(pair.latents):
         rank = np.argsort(np.argsort(pair.lengths)), np.argsort(np.argsort(FREQUENCIES[pair.latents]))
@@ -71,17 +72,17 @@ def test_the_null_of_a_latent_is_the_median_of_the_nearest_others_of_the_same_pa
         ]
         five = sorted(range(len(distance)), key=lambda other, distance=distance: (distance[other], other))[:5]
         column = effects.latents.tolist().index(latent)
-        assert effects.matched[0, 7, column] == pytest.approx(np.median(pair.denoised[five], axis=0))
+        assert effects.nulls["matched"][0, 7, column] == pytest.approx(np.median(pair.denoised[five], axis=0))
         assert effects.own[1, 7, column] == pytest.approx(pair.noised[place])
-        assert effects.random[1, 7, column] == pytest.approx(pair.random_noised[place])
+        assert effects.nulls["random"][1, 7, column] == pytest.approx(pair.nulls["random"][1][place])
     absent = np.setdiff1d(effects.latents, pair.latents)
-    for part in (effects.own[0], effects.matched[0], effects.random[1]):
+    for part in (effects.own[0], effects.nulls["matched"][0], effects.nulls["random"][1]):
         assert not part[7, np.isin(effects.latents, absent)].any()
 
 
 def test_a_latent_that_changes_in_too_few_pairs_is_not_tested():
     pairs, totals = make_pairs()
-    effects = gather(pairs, FREQUENCIES)
+    effects = gather(pairs, FREQUENCIES, READOUTS)
     assert 11 not in effects.latents
     assert (effects.n_pairs >= 5).all()
     assert effects.length[0] == pytest.approx(
@@ -93,16 +94,16 @@ def test_no_pairs_give_an_empty_table_with_its_columns():
     nothing = Resamples(np.zeros((10, 0), dtype=np.int64), 0.95)
     totals = np.zeros((0, len(READOUTS)))
     full = latent_table(
-        gather(make_pairs()[0], FREQUENCIES),
+        gather(make_pairs()[0], FREQUENCIES, READOUTS),
         *make_pairs()[1:],
         FREQUENCIES,
         Resamples(np.ones((3, PAIRS), dtype=int), 0.95),
     )
-    empty = latent_table(gather([], FREQUENCIES), totals, FREQUENCIES, nothing)
+    empty = latent_table(gather([], FREQUENCIES, READOUTS), totals, FREQUENCIES, nothing)
     assert empty.empty
     assert empty.columns.tolist() == full.columns.tolist()
     sets = cumulative_sets("change", np.arange(D_SAE), [1, 2])
-    table = set_table(sets, np.zeros((0, 2, len(READOUTS))), totals, nothing)
+    table = set_table(sets, np.zeros((0, 2, len(READOUTS))), totals, nothing, READOUTS)
     assert len(table) == 2 * len(READOUTS)
     assert table[["pm", "change", "effect"]].isna().all().all()
 
@@ -114,7 +115,7 @@ def test_cumulative_sets_are_nested_and_draws_of_a_null_are_averaged(judge):
     sets = sets.joined(Sets(["null"] * 3, [1, 1, 3], [order[:1]] * 3))
     rng = np.random.default_rng(0)
     changes, totals = rng.normal(size=(PAIRS, 5, len(READOUTS))), 2 + rng.uniform(size=(PAIRS, len(READOUTS)))
-    table = set_table(sets, changes, totals, judge).set_index(["readout", "ranking", "size"])
+    table = set_table(sets, changes, totals, judge, READOUTS).set_index(["readout", "ranking", "size"])
     for place, readout in enumerate(READOUTS):
         assert table.loc[(readout, "gradients", 3), "change"] == pytest.approx(changes[:, 1, place].mean())
         drawn = changes[:, 2:4, place].mean(1)

@@ -1,12 +1,14 @@
 """Runs taken up at a site: against whole runs with the same intervention, pads, rows in any order and later sites."""
 
+from itertools import product
+
 import pytest
 import torch
 from architectures import LEARNED, POST, PRE, scattered
 from torch.testing import assert_close
 
 from mints.errors import UsageError
-from mints.features.restart import adding, putting, restart_at
+from mints.features.restart import adding, putting, reaches_other_tokens, restart_at
 from mints.models.sites import block_sites
 
 LAST = "blocks.1.hook_resid_post"
@@ -63,3 +65,18 @@ def test_a_batch_taken_up_again_and_again_without_a_change_is_one_run_whether_ad
 def test_a_site_that_no_layer_has_is_an_error(site):
     with pytest.raises(UsageError, match="no layer of the model has a site"):
         restart_at(scattered(POST), *padded_batch(), site)
+
+
+@torch.no_grad()
+def test_whether_a_change_at_one_token_can_change_another_is_what_a_run_shows():
+    encoder, (tokens, _) = scattered(PRE), padded_batch()
+    real = torch.ones(1, 9, dtype=torch.bool)
+    names = ("hook_resid_pre", "attn.hook_v", "attn.hook_z", "hook_attn_out", "hook_mlp_out", "hook_resid_post")
+    for layer, name in product(range(PRE.n_layers), names):
+        site = f"blocks.{layer}.{name}"
+        run = restart_at(encoder, tokens[:1], real, site)
+        x = run.x.clone()
+        x[0, 4, :3] += 1.0
+        moved, still = (run.run(encoder, putting(value)).residual for value in (x, run.x))
+        reached = bool((moved - still)[0, [2, 6]].abs().max() > 1e-6)
+        assert reached == reaches_other_tokens(site, PRE.n_layers), site

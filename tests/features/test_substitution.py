@@ -12,6 +12,7 @@ from patching_pairs import FP32
 from scipy.stats import spearmanr
 
 from mints.analysis.bootstrap import cluster_weights
+from mints.analysis.rank_correlation import rank_correlations
 from mints.features.substitution import (
     Substitutions,
     masked_marginals,
@@ -20,7 +21,7 @@ from mints.features.substitution import (
     token_changes,
     wild_type_marginals,
 )
-from mints.features.substitution_summary import rank_correlations, site_against_control
+from mints.features.substitution_summary import site_against_control
 from mints.models.tokenizers import FixedKmerTokenizer, OverlappingKmerTokenizer, train_bpe
 
 SEQUENCES = ["ACGTTGCATGCCATGAACGT", "TTGACCATGGCANCGTTGACCATGACTTAC"]
@@ -69,7 +70,7 @@ def test_a_mutant_differs_in_one_place():
 
 def test_every_kept_substitution_exchanges_one_token_and_every_other_is_counted(pairs):
     asked, changes = everything(pairs)
-    assert len(changes.kept) + sum(changes.refused.values()) == len(asked.base) == 3 * 49
+    assert len(changes.kept) + sum(changes.refused.values()) == len(asked.letter) == 3 * 49
     assert changes.refused == {
         "unchanged": 0,
         "boundaries": 147 - len(changes.kept),
@@ -77,9 +78,9 @@ def test_every_kept_substitution_exchanges_one_token_and_every_other_is_counted(
         "unknown_letter": 0,
     }
     assert 10 < len(changes.kept) < 140
-    refused = set(range(len(asked.base))) - set(changes.kept.tolist())
-    for index in range(len(asked.base)):
-        sequence, position, base = asked.sequence[index], asked.position[index], asked.base[index]
+    refused = set(range(len(asked.letter))) - set(changes.kept.tolist())
+    for index in range(len(asked.letter)):
+        sequence, position, base = asked.sequence[index], asked.position[index], asked.letter[index]
         before, after = (
             [pairs.vocabulary[token] for token in pairs.encode(text).ids]
             for text in (SEQUENCES[sequence], mutant(SEQUENCES[sequence], position, base))
@@ -101,7 +102,7 @@ def test_every_kept_substitution_exchanges_one_token_and_every_other_is_counted(
 def test_fixed_k_mers_keep_every_substitution_and_overlapping_ones_none():
     sequence = [SEQUENCES[0]]
     asked, fixed = everything(FixedKmerTokenizer.generate(3), sequence)
-    assert len(fixed.kept) == len(asked.base)
+    assert len(fixed.kept) == len(asked.letter)
     assert not any(fixed.refused.values())
     _, overlapping = everything(OverlappingKmerTokenizer.generate(3), sequence)
     inner = 3 * (len(sequence[0]) - 2)  # the first and the last base are in one token alone

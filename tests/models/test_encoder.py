@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import pytest
 import torch
-from architectures import LEARNED, POST, PRE
+from architectures import DEEP, LEARNED, POST, PRE, scattered
 
 from mints.errors import MintsError, UsageError
 from mints.models.encoder import randomly_initialised
 from mints.models.sites import site_names
 
 
-@pytest.fixture(params=[POST, PRE, LEARNED], ids=["post-alibi", "pre-rotary", "post-learned"])
+@pytest.fixture(params=[POST, PRE, LEARNED, DEEP], ids=["post-alibi", "pre-rotary", "post-learned", "deepnorm-window"])
 def encoder(request):
     model = randomly_initialised(request.param, seed=5)
     generator = torch.Generator().manual_seed(7)
@@ -125,12 +125,13 @@ def test_a_patch_in_one_layer_leaves_the_layers_below_as_they_were(encoder):
 def test_the_residual_stream_is_the_sum_of_its_parts(encoder):
     tokens, real = batch(encoder)
     cache = encoder.run(tokens, real, sites=["*"]).cache
+    weight = encoder.architecture.deepnorm_alpha
     for layer, block in enumerate(encoder.blocks):
         at = f"blocks.{layer}."
-        mid = cache[f"{at}hook_resid_pre"] + cache[f"{at}hook_attn_out"]
+        mid = weight * cache[f"{at}hook_resid_pre"] + cache[f"{at}hook_attn_out"]
         mid = block.ln1(mid) if block.post_norm else mid
         torch.testing.assert_close(mid, cache[f"{at}hook_resid_mid"])
-        post = mid + cache[f"{at}hook_mlp_out"]
+        post = weight * mid + cache[f"{at}hook_mlp_out"]
         torch.testing.assert_close(block.ln2(post) if block.post_norm else post, cache[f"{at}hook_resid_post"])
 
 
@@ -147,7 +148,7 @@ def test_patterns_are_distributions_over_real_keys(encoder):
     tokens, real = batch(encoder)
     pattern = encoder.run(tokens, real, sites=["blocks.*.attn.hook_pattern"]).cache["blocks.1.attn.hook_pattern"]
     torch.testing.assert_close(pattern.sum(-1), torch.ones(pattern.shape[:-1]))
-    assert (pattern * ~real[:, None, None, :]).abs().max() == 0
+    assert (pattern * (real[:, None, :, None] & ~real[:, None, None, :])).abs().max() == 0
 
 
 def test_an_intervention_on_scores_cannot_open_a_pad(encoder):
@@ -159,8 +160,9 @@ def test_an_intervention_on_scores_cannot_open_a_pad(encoder):
         interventions={"blocks.0.attn.hook_attn_scores": lambda scores: scores * 0},
     )
     pattern = output.cache["blocks.0.attn.hook_pattern"]
-    assert torch.allclose(pattern[1, 0, 0, :5], torch.full((5,), 0.2))
-    assert pattern[1, 0, 0, 5:].abs().max() == 0
+    seen = 3 if encoder.architecture.attention_window else 5  # itself and two after it, of the first query's
+    assert torch.allclose(pattern[1, 0, 0, :seen], torch.full((seen,), 1 / seen))
+    assert pattern[1, 0, 0, seen:].abs().max() == 0
 
 
 def test_fused_attention_agrees_and_still_gives_patterns(encoder):
@@ -228,3 +230,55 @@ def test_random_initialisation_is_the_same_for_a_seed_and_differs_between_seeds(
     assert not torch.equal(first["blocks.0.attn.qkv.weight"], other["blocks.0.attn.qkv.weight"])
     assert first["blocks.0.ln1.weight"].eq(1).all()
     assert first["blocks.0.mlp.output.bias"].eq(0).all()
+
+
+def test_the_window_is_that_of_brute_force():
+    """Each query by itself, over exactly the keys that it may see."""
+    encoder = scattered(DEEP)
+    tokens, real = batch(encoder, lengths=(12,))
+    cache = encoder.run(tokens, real, sites=["blocks.1.attn.*"]).cache
+    q, k, v, z = (cache[f"blocks.1.attn.{site}"][0] for site in ("hook_rot_q", "hook_rot_k", "hook_v", "hook_z"))
+    before, after = DEEP.attention_window
+    for query in range(12):
+        seen = [key for key in range(12) if query - before <= key <= query + after]
+        for head in range(DEEP.n_heads):
+            weights = torch.stack([q[query, head] @ k[key, head] / 6**0.5 for key in seen]).softmax(0)
+            expected = sum(weight * v[key, head] for weight, key in zip(weights, seen, strict=True))
+            torch.testing.assert_close(z[query, head], expected)
+
+
+def test_a_wide_window_is_no_window():
+    wide, free = replace(DEEP, attention_window=(11, 40)), replace(DEEP, attention_window=None)
+    tokens, real = batch(scattered(DEEP))
+    first, second = (scattered(architecture).run(tokens, real).residual for architecture in (wide, free))
+    assert torch.equal(first, second)
+    assert not torch.equal(first, scattered(DEEP).run(tokens, real).residual)
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_a_query_that_sees_pads_alone_spoils_no_real_token(fused):
+    encoder = scattered(DEEP)
+    encoder.fused_attention = fused
+    tokens, real = batch(encoder, lengths=(30, 4))
+    residual = encoder.run(tokens, real).residual
+    alone = encoder.run(tokens[1:, :4]).residual
+    torch.testing.assert_close(residual[1, :4], alone[0], atol=2e-6, rtol=1e-5)
+
+
+def test_an_encoder_without_tokens_is_entered_at_its_first_block():
+    architecture = replace(DEEP, vocabulary_size=0, masked_language_head=False)
+    encoder = scattered(architecture)
+    residual = torch.randn(2, 9, 24)
+    output = encoder.run_from(0, residual, sites=["*"])
+    assert torch.equal(output.cache["blocks.0.hook_resid_pre"], residual)
+    assert list(output.cache) == site_names(architecture)
+    assert "hook_embed" not in output.cache
+    with pytest.raises(ValueError, match="no token embedding"):
+        encoder.run(torch.zeros(2, 9, dtype=torch.int64))
+
+
+def test_settings_that_contradict_each_other_are_refused():
+    with pytest.raises(ValueError, match="masked-language head needs a vocabulary"):
+        replace(DEEP, vocabulary_size=0)
+    with pytest.raises(ValueError, match="deepnorm_alpha belongs"):
+        replace(POST, deepnorm_alpha=2.0)

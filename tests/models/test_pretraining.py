@@ -1,5 +1,7 @@
 """Pretraining: it learns, it resumes to identical weights, and nothing else depends on when it was interrupted."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,9 +9,9 @@ import torch
 from mints.models.architecture import Architecture
 from mints.models.compute import Compute
 from mints.models.encoder import randomly_initialised
-from mints.models.masking import MaskedBatches
+from mints.models.masking import MaskedBatches, MaskedSequences
 from mints.models.pretraining import Recipe, evaluate, pretrain
-from mints.models.tokenizers import FixedKmerTokenizer
+from mints.models.tokenizers import FixedKmerTokenizer, ResidueTokenizer
 
 TOKENIZER = FixedKmerTokenizer.generate(1)
 SHAPE = Architecture(
@@ -85,3 +87,55 @@ def test_a_flat_stream_leaves_no_more_than_its_entropy_to_learn(tmp_path):
         report=lambda _: None, track=lambda steps: steps,
     )  # fmt: skip
     assert evaluate(encoder, heldout, CPU) == pytest.approx(np.log(4), abs=0.04)
+
+
+RESIDUES = ResidueTokenizer.generate()
+OF_PROTEINS = replace(
+    SHAPE, vocabulary_size=len(RESIDUES.vocabulary), mlp="gelu", mlp_input_bias=True, mlp_output_bias=True,
+    pad_id=RESIDUES.pad_id, token_dropout_mask_id=RESIDUES.mask_id,
+)  # fmt: skip
+
+
+def proteins(seed):
+    """Repeats of MKLVAW of several lengths: every hidden residue follows from its neighbours."""
+    encodings = RESIDUES.encode_many(["MKLVAW" * repeats for repeats in (2, 2, 3, 4, 5)])
+    return MaskedSequences(encodings, RESIDUES, context=20, share=0.15, seed=seed)
+
+
+def train_on_proteins(folder, steps, stop_at=None):
+    encoder = randomly_initialised(OF_PROTEINS, seed=0)
+
+    def track(numbers):
+        for step in numbers:
+            if step == stop_at:
+                raise StoppedError
+            yield step
+
+    recipe = Recipe(steps=steps, batch=8, learning_rate=1e-2, evaluate_every=20, save_every=5)
+    heldout = [proteins(9).draw(32, always_mask=True) for _ in range(4)]
+    curve = pretrain(
+        encoder, proteins(1), heldout, recipe, CPU, checkpoint=folder / "state.pt", report=lambda _: None, track=track
+    )
+    return encoder, curve
+
+
+def test_padded_proteins_with_token_dropout_are_learnt_and_resume_to_identical_weights(tmp_path):
+    straight, curve = train_on_proteins(tmp_path, 150)
+    assert curve[-1].heldout_loss < 0.5 < 1.5 < curve[0].heldout_loss
+    with pytest.raises(StoppedError):
+        train_on_proteins(tmp_path, 150, stop_at=47)
+    resumed, resumed_curve = train_on_proteins(tmp_path, 150)
+    assert resumed_curve == curve
+    expected = straight.state_dict()
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in resumed.state_dict().items())
+    drawn = proteins(1)
+    assert curve[-1].tokens == sum(drawn.draw(8).content for _ in range(150))
+
+
+def test_the_mask_s_own_embedding_reaches_no_other_token_where_it_is_dropped():
+    encoder = randomly_initialised(OF_PROTEINS, seed=0)
+    batch = proteins(3).draw(8, always_mask=True)
+    before = encoder.run(batch.tokens).residual
+    with torch.no_grad():
+        encoder.embed.weight[RESIDUES.mask_id] += 5
+    assert torch.equal(encoder.run(batch.tokens).residual, before)

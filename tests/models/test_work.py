@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from architectures import LEARNED, POST, PRE
+from architectures import DEEP, LEARNED, POST, PRE
 from torch.utils.flop_counter import FlopCounterMode
 
 from mints.models.compute import Compute
@@ -23,7 +23,7 @@ def both(function):
     return counter.get_total_flops(), compute.work
 
 
-@pytest.mark.parametrize("architecture", [POST, PRE, LEARNED, replace(POST, mlp="gelu")])
+@pytest.mark.parametrize("architecture", [POST, PRE, LEARNED, DEEP, replace(POST, mlp="gelu")])
 def test_operations_are_those_that_torch_counts(architecture):
     encoder = randomly_initialised(architecture, seed=0).requires_grad_(False)
     expected, work = both(lambda: encoder.run(TOKENS, REAL))

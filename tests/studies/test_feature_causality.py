@@ -12,11 +12,11 @@ from patching_pairs import FP32
 
 from mints.config import MotifQuestion
 from mints.errors import UsageError
+from mints.features.traced_pairs import halves
 from mints.models.checkpoint import load_model
 from mints.studies.genomic import feature_causality
 from mints.studies.genomic.probe_readouts import probe_readout
 from mints.studies.genomic.questions import feature_question
-from mints.studies.genomic.traced_pairs import halves
 from mints.studies.shared.models import OpenModel
 from mints.study_config import shipped_checkpoint
 

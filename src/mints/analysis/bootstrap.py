@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -32,6 +33,24 @@ def cluster_weights(
     count = int(row_cluster.max()) + 1
     drawn = rng.multinomial(count, np.full(count, 1 / count), size=resamples)
     weights: Int[ndarray, "resample row"] = drawn.astype(np.int16)[:, row_cluster]
+    return weights
+
+
+def crossed_weights(
+    units: Sequence[Collection[int]], resamples: int, rng: np.random.Generator
+) -> Int[ndarray, "resample row"]:
+    """How often each row occurs in each resample where a row hangs on several units, and units are shared.
+
+    units: of each row, as numbers. As many units are drawn with replacement as there are; a row occurs as often as the
+    product of its units' draws says (the pigeonhole bootstrap, Owen 2007). Rows of one unit each are clusters.
+    """
+    if not len(units):
+        return np.zeros((resamples, 0), dtype=np.int64)
+    every = sorted(set().union(*units))
+    column = {unit: place for place, unit in enumerate(every)}
+    drawn = rng.multinomial(len(every), np.full(len(every), 1 / len(every)), size=resamples)
+    columns = [np.prod(drawn[:, [column[unit] for unit in row]], axis=1) for row in units]
+    weights: Int[ndarray, "resample row"] = np.stack(columns, axis=1)
     return weights
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import pandas as pd
@@ -31,35 +32,38 @@ class Sensitivity(NamedTuple):
     statement: str
 
 
-def meets(evidence: pd.DataFrame, criterion: str) -> pd.Series:
+Criteria = Mapping[str, Sequence[str]]
+
+
+def meets(evidence: pd.DataFrame, criterion: str, criteria: Criteria = CRITERIA) -> pd.Series:
     """Whether each row of an evidence table meets a criterion."""
-    return evidence[list(CRITERIA[criterion])].all(axis=1)
+    return evidence[list(criteria[criterion])].all(axis=1)
 
 
-def detection_table(planted: pd.DataFrame, level: float) -> pd.DataFrame:
+def detection_table(planted: pd.DataFrame, level: float, criteria: Criteria = CRITERIA) -> pd.DataFrame:
     """Detection rate by criterion and strength, with exact intervals.
 
-    planted: one row per planted head, with its strength and the columns of the evidence table.
+    planted: one row per planted head, with its strength and the columns that the criteria name.
     """
     rows = []
-    for criterion in CRITERIA:
+    for criterion in criteria:
         for strength, part in planted.groupby("strength"):
-            found = int(meets(part, criterion).sum())
+            found = int(meets(part, criterion, criteria).sum())
             low, high = clopper_pearson(found, len(part), level)
             row = {"criterion": criterion, "strength": strength, "planted": len(part), "detected": found}
             rows.append(row | {"rate": found / len(part), "low": low, "high": high})
     return pd.DataFrame(rows)
 
 
-def false_positive_table(nulls: pd.DataFrame, level: float) -> pd.DataFrame:
+def false_positive_table(nulls: pd.DataFrame, level: float, criteria: Criteria = CRITERIA) -> pd.DataFrame:
     """False-positive rate by null and criterion; `upper` is the one-sided exact bound at `level`.
 
-    nulls: one row per head and replicate, with the name of its null and the columns of the evidence table.
+    nulls: one row per head and replicate, with the name of its null and the columns that the criteria name.
     """
     rows = []
     for null, part in nulls.groupby("null", sort=False):
-        for criterion in CRITERIA:
-            positives, tests = int(meets(part, criterion).sum()), len(part)
+        for criterion in criteria:
+            positives, tests = int(meets(part, criterion, criteria).sum()), len(part)
             _, upper = clopper_pearson(positives, tests, 2 * level - 1)
             row = {"null": null, "criterion": criterion, "replicates": part["replicate"].nunique(), "tests": tests}
             rows.append(row | {"positives": positives, "rate": positives / tests, "upper": upper})

@@ -24,6 +24,7 @@ import pandas as pd
 import torch
 from jaxtyping import Complex, Float
 from numpy import ndarray
+from torch import nn
 
 from mints.models.architecture import Architecture
 from mints.models.encoder import Encoder
@@ -44,6 +45,7 @@ QK_FORM = {
 
 INPUT_SPACE = {
     "post": "residual stream (hook_resid_pre)",
+    "deepnorm": "residual stream (hook_resid_pre)",
     "pre": "standardised residual stream (hook_resid_pre without its mean, over its standard deviation); ln1 folded in",
 }
 """What the factors act on, by the architecture's norm placement; stands in the archives."""
@@ -107,16 +109,18 @@ def head_factors(encoder: Encoder, layer: int) -> HeadFactors:
     """
     block = encoder.block(layer)
     heads = encoder.architecture.n_heads
-    weight, bias = _float64(block.attn.qkv.weight), _float64(block.attn.qkv.bias)
+    weight, bias = _float64(block.attn.qkv.weight), _bias(block.attn.qkv)
     if encoder.architecture.norm_placement == "pre":
-        bias = bias + weight @ _float64(block.ln1.bias)
+        if isinstance(block.ln1, nn.LayerNorm):
+            bias = bias + weight @ _float64(block.ln1.bias)
         weight = weight * _float64(block.ln1.weight)
-        weight = weight - weight.mean(axis=1, keepdims=True)
+        if isinstance(block.ln1, nn.LayerNorm):  # a root-mean-square norm leaves the mean in
+            weight = weight - weight.mean(axis=1, keepdims=True)
     W_Q, W_K, W_V = weight.reshape(3, heads, -1, weight.shape[1])
     b_Q, b_K, b_V = bias.reshape(3, heads, -1)
     output = _float64(block.attn.output.weight)
     W_O = output.reshape(len(output), heads, -1).transpose(1, 0, 2)
-    return HeadFactors(W_Q, W_K, W_V, b_Q, b_K, b_V, W_O, _float64(block.attn.output.bias))
+    return HeadFactors(W_Q, W_K, W_V, b_Q, b_K, b_V, W_O, _bias(block.attn.output))
 
 
 def qk_circuit(factors: HeadFactors, offset: int | None = None) -> Factored:
@@ -257,6 +261,12 @@ def _ratio(top: ndarray, bottom: ndarray) -> Float[ndarray, "head"]:
 
 def _transposed(matrices: Float[ndarray, "head row column"]) -> Float[ndarray, "head column row"]:
     return matrices.transpose(0, 2, 1)
+
+
+def _bias(linear: nn.Linear) -> Float[ndarray, "out"]:
+    """A projection's bias; zeros where it has none."""
+    has_bias: bool = linear.bias is not None
+    return _float64(linear.bias) if has_bias else np.zeros(linear.out_features)
 
 
 def _float64(parameter: torch.Tensor) -> Float[ndarray, "..."]:

@@ -103,6 +103,52 @@ def neighbours(
     return padded[row, column], padded[row, column + 2]
 
 
+def composition_losses(
+    tokens: Int[ndarray, "batch pos"],
+    chosen: Int[ndarray, "masked"],
+    truth: Int[ndarray, "masked"],
+    hidden_ids: Sequence[int],
+    unigram: Float[ndarray, "token"],
+    smoothing: float,
+) -> Float[ndarray, "masked"]:
+    """-ln p(token) in nats by the tokens that are visible in the same sequence, wherever they stand.
+
+    smoothing: pseudo-tokens of the unigram that are mixed in; chosen: flat indices; hidden_ids: tokens that tell
+    nothing.
+    """
+    row = chosen // tokens.shape[1]
+    visible = ~np.isin(tokens, hidden_ids)
+    same = ((tokens[row] == truth[:, None]) & visible[row]).sum(1)
+    share = (same + smoothing * unigram[truth]) / (visible.sum(1)[row] + smoothing)
+    losses: Float[ndarray, "masked"] = -np.log(share)
+    return losses
+
+
+def unit_loss_rows(
+    losses: Mapping[str, Float[ndarray, "masked"]],
+    units: Int[ndarray, "masked"],
+    weights: Int[ndarray, "resample unit"],
+    level: float,
+    *,
+    reference: str,
+) -> list[dict[str, object]]:
+    """One row per predictor: `loss` in nats per hidden token, and `gain` over the reference predictor, paired.
+
+    units: which unit (protein) each hidden token belongs to, any number of them to each; units are resampled.
+    """
+    count = weights.shape[1]
+    tokens = weights @ np.bincount(units, minlength=count)
+    rows: list[dict[str, object]] = []
+    for predictor, values in losses.items():
+        row: dict[str, object] = {"predictor": predictor, "tokens": len(values), "units": len(np.unique(units))}
+        for name, figure in (("loss", values), ("gain", losses[reference] - values)):
+            resampled = weights @ np.bincount(units, figure, minlength=count) / tokens
+            ends = _with_ends(figure.mean(), resampled, level)
+            row |= dict(zip((name, f"{name}_low", f"{name}_high"), ends, strict=True))
+        rows.append(row)
+    return rows
+
+
 def loss_rows(
     losses: Mapping[str, Float[ndarray, "window masked"]],
     bases: Float[ndarray, "window masked"],

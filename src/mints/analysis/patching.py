@@ -7,9 +7,9 @@ gives what hooking a full forward pass would give.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from itertools import product
-from typing import NamedTuple, Protocol
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -19,12 +19,25 @@ from torch import Tensor
 from torch.nn import functional
 
 from mints.models.compute import Compute
-from mints.models.encoder import Encoder
+from mints.models.encoder import Encoder, EncoderOutput
 from mints.models.sites import Intervention
 
 
+class PatchBatch(Protocol):
+    """Sequences, or chunks of signal, that are patched together; base and source share its shape."""
+
+    @property
+    def real(self) -> Bool[Tensor, "pair pos"]:
+        """False at pads."""
+        ...
+
+
+Batch = TypeVar("Batch", bound=PatchBatch)
+BatchRead = TypeVar("BatchRead", bound=PatchBatch, contravariant=True)
+
+
 class PairTokens(NamedTuple):
-    """A batch of sequences that are patched together; base and source share its shape."""
+    """A batch of tokenized sequences."""
 
     tokens: Int[Tensor, "pair pos"]
     real: Bool[Tensor, "pair pos"]
@@ -34,8 +47,8 @@ class PairTokens(NamedTuple):
     """False at pads and special tokens."""
 
 
-class Readout(Protocol):
-    """The figure that a patch is judged by."""
+class BatchReadout(Protocol[BatchRead]):
+    """The figure, or the figures, that a patch is judged by."""
 
     @property
     def layer(self) -> int:
@@ -43,10 +56,13 @@ class Readout(Protocol):
         ...
 
     def __call__(
-        self, encoder: Encoder, residual: Float[Tensor, "pair pos d_model"], batch: PairTokens
-    ) -> Float[Tensor, "pair"]:
-        """Figure of every sequence, from `blocks.{layer}.hook_resid_post`."""
+        self, encoder: Encoder, residual: Float[Tensor, "pair pos d_model"], batch: BatchRead
+    ) -> Float[Tensor, "pair *figure"]:
+        """Figures of every sequence, from `blocks.{layer}.hook_resid_post`."""
         ...
+
+
+Readout = BatchReadout[PairTokens]
 
 
 class ProbeLogit(NamedTuple):
@@ -66,10 +82,10 @@ class ProbeLogit(NamedTuple):
         return mean @ self.weights.to(residual.device).double() + self.bias
 
 
-class Recording(NamedTuple):
+class BatchRecording(NamedTuple, Generic[Batch]):
     """One run of a batch, layer by layer up to the read-out."""
 
-    batch: PairTokens
+    batch: Batch
     residual: list[Float[Tensor, "pair pos d_model"]]
     """`hook_resid_pre` of each layer."""
 
@@ -83,8 +99,10 @@ class Recording(NamedTuple):
     after: list[Float[Tensor, "pair pos d_model"]]
     """`hook_resid_post`."""
 
-    readout: Float[Tensor, "pair"]
+    readout: Float[Tensor, "pair *figure"]
 
+
+Recording = BatchRecording[PairTokens]
 
 RECORDED = ("hook_resid_pre", "attn.hook_z", "hook_attn_out", "hook_mlp_out", "hook_resid_post")
 """Sites of a recording, in the order of its fields."""
@@ -92,19 +110,58 @@ RECORDED = ("hook_resid_pre", "attn.hook_z", "hook_attn_out", "hook_mlp_out", "h
 
 def record(encoder: Encoder, batch: PairTokens, readout: Readout, compute: Compute) -> Recording:
     """Run a batch up to the read-out and keep every component's value."""
-    layers = range(readout.layer + 1)
-    sites = [[f"blocks.{layer}.{site}" for layer in layers] for site in RECORDED]
     with compute.inference():
         tokens, real = batch.tokens.to(compute.device), batch.real.to(compute.device)
-        output = encoder.run(tokens, real, sites=sum(sites, []), stop=readout.layer + 1)
-        residual, z, attention, mlp, after = ([output.cache[site] for site in of_kind] for of_kind in sites)
-        return Recording(batch, residual, z, attention, mlp, after, readout(encoder, after[-1], batch))
+        output = encoder.run(tokens, real, sites=sum(_recorded(readout.layer), []), stop=readout.layer + 1)
+        return _recording(encoder, output, batch, readout)
+
+
+def record_from(
+    encoder: Encoder,
+    residual: Float[Tensor, "pair pos d_model"],
+    batch: Batch,
+    readout: BatchReadout[Batch],
+    compute: Compute,
+) -> BatchRecording[Batch]:
+    """The same of what did not come from tokens. residual: the first layer's input."""
+    with compute.inference():
+        sites, real = sum(_recorded(readout.layer), []), batch.real.to(compute.device)
+        output = encoder.run_from(0, residual.to(compute.device), real, sites=sites, stop=readout.layer + 1)
+        return _recording(encoder, output, batch, readout)
+
+
+def _recorded(last: int) -> list[list[str]]:
+    return [[f"blocks.{layer}.{site}" for layer in range(last + 1)] for site in RECORDED]
+
+
+def _recording(
+    encoder: Encoder, output: EncoderOutput, batch: Batch, readout: BatchReadout[Batch]
+) -> BatchRecording[Batch]:
+    kinds = _recorded(readout.layer)
+    residual, z, attention, mlp, after = ([output.cache[site] for site in of_kind] for of_kind in kinds)
+    return BatchRecording(batch, residual, z, attention, mlp, after, readout(encoder, after[-1], batch))
+
+
+def taken_at(
+    positions: Bool[Tensor, "pair pos"] | None, source: Float[Tensor, "pair pos *rest"], base: Tensor
+) -> Float[Tensor, "pair pos *rest"]:
+    """The source's values at these positions, the base's at all others. None means all."""
+    if positions is None:
+        return source
+    return torch.where(positions.to(base.device).view(*positions.shape, *[1] * (base.ndim - 2)), source, base)
 
 
 def patch_head(
-    encoder: Encoder, base: Recording, source: Recording, layer: int, head: int, readout: Readout, compute: Compute
-) -> Float[Tensor, "pair"]:
-    """Read-out of the base run with one head's `hook_z` taken from the source run.
+    encoder: Encoder,
+    base: BatchRecording[Batch],
+    source: BatchRecording[Batch],
+    layer: int,
+    head: int,
+    readout: BatchReadout[Batch],
+    compute: Compute,
+    positions: Bool[Tensor, "pair pos"] | None = None,
+) -> Float[Tensor, "pair *figure"]:
+    """Read-out of the base run with one head's `hook_z` taken from the source run, at all positions or at some.
 
     The attention output is linear in z: the head's difference through its columns of the output matrix is all that
     changes.
@@ -114,40 +171,54 @@ def patch_head(
     d_head = encoder.architecture.d_head
     columns = encoder.block(layer).attn.output.weight[:, head * d_head : (head + 1) * d_head]
     with compute.inference():
-        change = functional.linear(source.z[layer][:, :, head] - base.z[layer][:, :, head], columns)
+        own = base.z[layer][:, :, head]
+        change = functional.linear(taken_at(positions, source.z[layer][:, :, head], own) - own, columns)
         return _go_on(encoder, base, layer, readout, base.residual[layer], base.attention[layer] + change)
 
 
 def patch_attention(
-    encoder: Encoder, base: Recording, source: Recording, layer: int, readout: Readout, compute: Compute
-) -> Float[Tensor, "pair"]:
+    encoder: Encoder,
+    base: BatchRecording[Batch],
+    source: BatchRecording[Batch],
+    layer: int,
+    readout: BatchReadout[Batch],
+    compute: Compute,
+    positions: Bool[Tensor, "pair pos"] | None = None,
+) -> Float[Tensor, "pair *figure"]:
     """Read-out of the base run with a layer's whole attention output taken from the source run."""
     if layer > readout.layer:
         return base.readout
     with compute.inference():
-        return _go_on(encoder, base, layer, readout, base.residual[layer], source.attention[layer])
+        attended = taken_at(positions, source.attention[layer], base.attention[layer])
+        return _go_on(encoder, base, layer, readout, base.residual[layer], attended)
 
 
 def patch_mlp(
-    encoder: Encoder, base: Recording, source: Recording, layer: int, readout: Readout, compute: Compute
-) -> Float[Tensor, "pair"]:
+    encoder: Encoder,
+    base: BatchRecording[Batch],
+    source: BatchRecording[Batch],
+    layer: int,
+    readout: BatchReadout[Batch],
+    compute: Compute,
+    positions: Bool[Tensor, "pair pos"] | None = None,
+) -> Float[Tensor, "pair *figure"]:
     """Read-out of the base run with a layer's feed-forward output taken from the source run."""
     if layer > readout.layer:
         return base.readout
-    taken = {f"blocks.{layer}.hook_mlp_out": lambda value: source.mlp[layer]}
+    taken = {f"blocks.{layer}.hook_mlp_out": lambda value: taken_at(positions, source.mlp[layer], value)}
     with compute.inference():
         return _go_on(encoder, base, layer, readout, base.residual[layer], base.attention[layer], taken)
 
 
 def patch_residual(
     encoder: Encoder,
-    base: Recording,
-    source: Recording,
+    base: BatchRecording[Batch],
+    source: BatchRecording[Batch],
     layer: int,
-    readout: Readout,
+    readout: BatchReadout[Batch],
     compute: Compute,
     positions: Bool[Tensor, "pair pos"] | None = None,
-) -> Float[Tensor, "pair"]:
+) -> Float[Tensor, "pair *figure"]:
     """Read-out of the base run with `blocks.{layer}.hook_resid_pre` taken from the source run.
 
     positions: tokens where it is taken; default all. Layer 0 restores the input itself, which proves nothing.
@@ -155,21 +226,38 @@ def patch_residual(
     if layer > readout.layer:
         return base.readout
     with compute.inference():
-        residual = source.residual[layer]
-        if positions is not None:
-            residual = torch.where(positions.to(compute.device)[..., None], residual, base.residual[layer])
+        residual = taken_at(positions, source.residual[layer], base.residual[layer])
         return _go_on(encoder, base, layer, readout, residual, None)
+
+
+def patch_layer(
+    encoder: Encoder,
+    base: BatchRecording[Batch],
+    source: BatchRecording[Batch],
+    layer: int,
+    readout: BatchReadout[Batch],
+    compute: Compute,
+    positions: Bool[Tensor, "pair pos"] | None = None,
+) -> Float[Tensor, "pair *figure"]:
+    """Read-out of the base run with `blocks.{layer}.hook_resid_post` taken from the source run.
+
+    Of the layer that is read out, at all positions, this is the source's own read-out.
+    """
+    if layer != readout.layer:
+        return patch_residual(encoder, base, source, layer + 1, readout, compute, positions)
+    with compute.inference():
+        return readout(encoder, taken_at(positions, source.after[layer], base.after[layer]), base.batch)
 
 
 def _go_on(
     encoder: Encoder,
-    base: Recording,
+    base: BatchRecording[Batch],
     layer: int,
-    readout: Readout,
+    readout: BatchReadout[Batch],
     residual: Float[Tensor, "pair pos d_model"],
     attended: Float[Tensor, "pair pos d_model"] | None,
     interventions: Mapping[str, Intervention] | None = None,
-) -> Float[Tensor, "pair"]:
+) -> Float[Tensor, "pair *figure"]:
     site = f"blocks.{readout.layer}.hook_resid_post"
     real = base.batch.real.to(residual.device)
     output = encoder.run_from(
@@ -185,57 +273,55 @@ def heads_of(encoder: Encoder) -> list[tuple[int, int]]:
 
 def sweep_heads(
     encoder: Encoder,
-    base: Recording,
-    source: Recording,
-    readout: Readout,
+    base: BatchRecording[Batch],
+    source: BatchRecording[Batch],
+    readout: BatchReadout[Batch],
     compute: Compute,
     heads: Collection[tuple[int, int]],
-) -> Float[ndarray, "pair layer head"]:
+    positions: Bool[Tensor, "pair pos"] | None = None,
+) -> Float[ndarray, "pair layer head *figure"]:
     """Read-out of the base run with each of these heads in turn taken from the source run; NaN for the others."""
-    architecture = encoder.architecture
-    patched = np.full((len(base.batch.tokens), architecture.n_layers, architecture.n_heads), np.nan)
+    architecture, (pairs, *figures) = encoder.architecture, base.readout.shape
+    patched = np.full((pairs, architecture.n_layers, architecture.n_heads, *figures), np.nan)
     for layer, head in heads:
-        patched[:, layer, head] = patch_head(encoder, base, source, layer, head, readout, compute).cpu().numpy()
+        value = patch_head(encoder, base, source, layer, head, readout, compute, positions)
+        patched[:, layer, head] = value.cpu().numpy()
     return patched
 
 
 COMPONENTS = ("residual", "attention", "mlp")
 
 
+class ComponentPatch(Protocol):
+    """`patch_residual`, `patch_layer`, `patch_attention` or `patch_mlp`."""
+
+    def __call__(
+        self,
+        encoder: Encoder,
+        base: BatchRecording[Batch],
+        source: BatchRecording[Batch],
+        layer: int,
+        readout: BatchReadout[Batch],
+        compute: Compute,
+        positions: Bool[Tensor, "pair pos"] | None = None,
+    ) -> Float[Tensor, "pair *figure"]:
+        """Read-out of the base run with one component of a layer taken from the source run."""
+        ...
+
+
 def sweep_components(
-    encoder: Encoder, base: Recording, source: Recording, readout: Readout, compute: Compute
-) -> Float[ndarray, "pair layer component"]:
-    """Read-out of the base run with each layer's input, attention output and feed-forward output in turn."""
-    patches = (patch_residual, patch_attention, patch_mlp)
+    encoder: Encoder,
+    base: BatchRecording[Batch],
+    source: BatchRecording[Batch],
+    readout: BatchReadout[Batch],
+    compute: Compute,
+    positions: Bool[Tensor, "pair pos"] | None = None,
+    patches: Sequence[ComponentPatch] = (patch_residual, patch_attention, patch_mlp),
+) -> Float[ndarray, "pair layer component *figure"]:
+    """Read-out of the base run with each of these components of each layer in turn; default those of `COMPONENTS`."""
     layers = range(encoder.architecture.n_layers)
-    cells = [[patch(encoder, base, source, layer, readout, compute) for patch in patches] for layer in layers]
-    return torch.stack([torch.stack(row, dim=-1) for row in cells], dim=1).cpu().numpy()
-
-
-def attribute_heads(
-    encoder: Encoder, base: Recording, source: Recording, readout: Readout, compute: Compute
-) -> Float[ndarray, "pair layer head"]:
-    """First-order estimate of `sweep_heads` minus the base read-out, from one gradient (Nanda 2023).
-
-    change ≈ Σ ∂M/∂z · (z_source − z_base), the gradient being taken in the base run.
-    """
-    held: list[Tensor] = []
-
-    def hold(value: Tensor) -> Tensor:
-        value = value if value.requires_grad else value.detach().requires_grad_()
-        value.retain_grad()
-        held.append(value)
-        return value
-
-    site = f"blocks.{readout.layer}.hook_resid_post"
-    with torch.enable_grad(), compute.autocast():
-        tokens, real = base.batch.tokens.to(compute.device), base.batch.real.to(compute.device)
-        output = encoder.run(
-            tokens, real, sites=[site], interventions={"blocks.*.attn.hook_z": hold}, stop=readout.layer + 1
-        )
-        gradients = torch.autograd.grad(readout(encoder, output.cache[site], base.batch).sum(), held)
-    estimates = np.zeros((*base.readout.shape, encoder.architecture.n_layers, encoder.architecture.n_heads))
-    for layer, gradient in enumerate(gradients):
-        change = (gradient.double() * (source.z[layer] - base.z[layer]).double()).sum((1, 3))
-        estimates[:, layer] = change.cpu().numpy()
-    return estimates
+    cells = [
+        torch.stack([patch(encoder, base, source, layer, readout, compute, positions) for patch in patches], dim=1)
+        for layer in layers
+    ]
+    return torch.stack(cells, dim=1).cpu().numpy()

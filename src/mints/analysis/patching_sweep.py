@@ -12,13 +12,13 @@ from numpy import ndarray
 from torch import Tensor
 from torch.nn import functional
 
+from mints.analysis.attribution import attribute_heads
 from mints.analysis.head_sums import Tree, map_leaves
 from mints.analysis.patching import (
     COMPONENTS,
     PairTokens,
     Readout,
     Recording,
-    attribute_heads,
     heads_of,
     patch_residual,
     record,

@@ -92,15 +92,13 @@ def on_sequences(annotation: pd.DataFrame, lengths: Mapping[str, int], path: Pat
     here = annotation[annotation["chromosome"].isin(list(lengths))]
     if here.empty:
         named = ", ".join(annotation["chromosome"].unique()[:3])
-        raise MintsError(f"{path} annotates {named}, …, and the genome has {', '.join([*lengths][:3])}, …")
+        raise MintsError(f"{path} annotates {named}, …, and the sequences are {', '.join([*lengths][:3])}, …")
     beyond = here[here["end"] > here["chromosome"].map(lengths)]
     if len(beyond):
         row = beyond.iloc[0]
         place = f"{row['chromosome']}:{row['start']}-{row['end']}"
         length = lengths[row["chromosome"]]
-        raise MintsError(
-            f"{path} line {row['line']}: {place} ends beyond {row['chromosome']}, which has {length} bases"
-        )
+        raise MintsError(f"{path} line {row['line']}: {place} ends beyond {row['chromosome']}, which is {length} long")
     return here.reset_index(drop=True)
 
 

@@ -21,20 +21,42 @@ from mints.errors import MintsError
 BASES = "ACGTN"
 """Letter of each code: A0 C1 G2 T3 N4."""
 
-IUPAC = frozenset("ACGTUNRYSWKMBDHV")
 GZIP_MAGIC = b"\x1f\x8b"
 BLANK = b" \t\r\n"
 BATCH = 1 << 22
 """Bytes of a file that are read at once."""
-
-NOT_DNA = "a DNA sequence has the letters ACGTUN and the IUPAC codes RYSWKMBDHV"
 
 _TO_CODE = np.full(256, 4, dtype=np.uint8)
 for _code, _letter in enumerate("ACGT"):
     _TO_CODE[ord(_letter)] = _code
 _TO_LETTER = np.frombuffer(BASES.encode(), dtype=np.uint8)
 _COMPLEMENT = str.maketrans("ACGTN", "TGCAN")
-_TO_ACGTN = bytes.maketrans(b"URYSWKMBDHV", b"TNNNNNNNNNN")
+
+
+class Alphabet(NamedTuple):
+    """Letters of a kind of sequence; lower case counts as upper case."""
+
+    plain: bytes
+    """Upper-case letters that stay as they are."""
+
+    others: bytes
+    """Upper-case letters that are allowed too, and counted."""
+
+    becomes: bytes
+    """What each of the others becomes."""
+
+    name: str
+    rule: str
+    """For messages: which letters such a sequence has."""
+
+
+DNA = Alphabet(
+    plain=b"ACGTN",
+    others=b"URYSWKMBDHV",
+    becomes=b"TNNNNNNNNNN",
+    name="DNA",
+    rule="a DNA sequence has the letters ACGTUN and the IUPAC codes RYSWKMBDHV",
+)
 
 
 class FastaRecord(NamedTuple):
@@ -60,7 +82,9 @@ class ReadCounts:
     """Rows of a task table that belong to other tasks."""
 
     replaced: Counter[str] = field(default_factory=Counter)
-    """IUPAC letters that became N, and U that became T, with their numbers."""
+    """Letters that the alphabet allows beside its plain ones, with their numbers: of DNA IUPAC letters, which became N,
+    and U, which became T.
+    """
 
     def add_record(self, path: Path, name: str, bases: int) -> None:
         """Count a record. Raises MintsError for one without sequence."""
@@ -80,7 +104,7 @@ class FastaPiece(NamedTuple):
     """The record's whole header, without `>`."""
 
     letters: str
-    """Upper-case ACGTN."""
+    """Upper-case letters of the alphabet, of DNA ACGTN."""
 
 
 def record_of(piece: FastaPiece) -> tuple[int, str]:
@@ -101,7 +125,7 @@ def read_fasta(path: Path, counts: ReadCounts | None = None) -> Iterator[FastaRe
         yield FastaRecord(header, sequence)
 
 
-def fasta_pieces(path: Path, counts: ReadCounts) -> Iterator[FastaPiece]:
+def fasta_pieces(path: Path, counts: ReadCounts, alphabet: Alphabet = DNA) -> Iterator[FastaPiece]:
     """The same in pieces of at most a few megabytes, for sequences that are too long to be held whole.
 
     Records are not counted here, nor checked to have a sequence: `ReadCounts.add_record` does both.
@@ -114,7 +138,8 @@ def fasta_pieces(path: Path, counts: ReadCounts) -> Iterator[FastaPiece]:
             if record == 0:
                 _require_blank(lines[begin:end], path, first + begin)
             else:
-                yield FastaPiece(record, header, _clean_lines(lines[begin:end], path, first + begin, counts))
+                letters = _clean_lines(lines[begin:end], path, first + begin, counts, alphabet)
+                yield FastaPiece(record, header, letters)
             if end < len(lines):
                 record, header = record + 1, lines[end][1:].decode("utf-8", "replace").strip()
             begin = end + 1
@@ -128,25 +153,27 @@ def _require_blank(lines: list[bytes], path: Path, first: int) -> None:
             raise MintsError(f"{path} line {number}: no FASTA: the first line does not begin with '>'")
 
 
-def _clean_lines(lines: list[bytes], path: Path, first: int, counts: ReadCounts) -> str:
-    """Letters of successive lines. Only lines with anything but ACGTN, which are rare, are looked at one by one."""
+def _clean_lines(lines: list[bytes], path: Path, first: int, counts: ReadCounts, alphabet: Alphabet) -> str:
+    """Letters of successive lines. Only lines with any but plain letters, which are rare, are looked at one by one."""
     letters = b"".join(lines).translate(None, BLANK)
-    if not letters.translate(None, b"ACGTNacgtn"):
+    if not letters.translate(None, alphabet.plain + alphabet.plain.lower()):
         return letters.upper().decode("ascii")
     numbered = enumerate(lines, start=first)
-    return "".join(clean_letters(line.translate(None, BLANK), f"{path} line {n}", counts) for n, line in numbered)
+    return "".join(
+        clean_letters(line.translate(None, BLANK), f"{path} line {n}", counts, alphabet) for n, line in numbered
+    )
 
 
-def clean_letters(letters: bytes, where: str, counts: ReadCounts) -> str:
-    """Upper-case ACGTN of raw letters. Raises MintsError naming the first letter that no DNA has."""
+def clean_letters(letters: bytes, where: str, counts: ReadCounts, alphabet: Alphabet = DNA) -> str:
+    """Upper-case letters of the alphabet, of DNA ACGTN. Raises MintsError naming the first letter that is none."""
     upper = letters.upper()
-    rest = upper.translate(None, b"ACGTN")
+    rest = upper.translate(None, alphabet.plain)
     if rest:
-        strange = next((chr(letter) for letter in rest if chr(letter) not in IUPAC), None)
-        if strange is not None:
-            raise MintsError(f"{where}: letter {strange!r} is not DNA: {NOT_DNA}")
+        strange = rest.translate(None, alphabet.others)
+        if strange:
+            raise MintsError(f"{where}: letter {chr(strange[0])!r} is not {alphabet.name}: {alphabet.rule}")
         counts.replaced.update(rest.decode("ascii"))
-        upper = upper.translate(_TO_ACGTN)
+        upper = upper.translate(bytes.maketrans(alphabet.others, alphabet.becomes))
     return upper.decode("ascii")
 
 

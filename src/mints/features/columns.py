@@ -19,7 +19,7 @@ BLOCK = 1 << 21
 """Entries of dense columns that are ranked at a time."""
 
 WORDS = (3, 4, 5, 6)
-"""Lengths of the words whose identity is a baseline."""
+"""Lengths of the words of bases whose identity is a baseline."""
 
 
 class Block(NamedTuple):
@@ -110,22 +110,24 @@ def token_identity(tokens: Tokens, vocabulary: int) -> Matrix:
     return csr_array((np.ones(len(tokens.ids), dtype=np.float32), at), shape=(len(tokens.ids), vocabulary))
 
 
-def word_identity(tokens: Tokens, sequences: Sequence[str]) -> Matrix:
-    """1 in the column of the word at a token's middle, for each length of `WORDS`; none where it has an N or is cut."""
+def word_identity(
+    tokens: Tokens, sequences: Sequence[str], alphabet: str = "ACGT", lengths: Sequence[int] = WORDS
+) -> Matrix:
+    """1 in the column of the word at a token's middle, for each length; none where it is cut or has another letter."""
     rows, columns, offset = [], [], 0
     length = np.array([len(sequence) for sequence in sequences])[tokens.sequence]
     begin = np.concatenate([[0], np.cumsum([len(sequence) for sequence in sequences])])[tokens.sequence]
     letters = np.frombuffer("".join(sequences).encode("ascii"), dtype=np.uint8)
     codes = np.full(256, -1)
-    codes[list(b"ACGT")] = range(4)
+    codes[list(alphabet.encode("ascii"))] = range(len(alphabet))
     codes = codes[letters]
-    for k in WORDS:
+    for k in lengths:
         start = (tokens.start + tokens.end - k) // 2
         inside = np.flatnonzero((start >= 0) & (start + k <= length))
         read = codes[(begin + start)[inside, None] + np.arange(k)]
         known = (read >= 0).all(axis=1)
         rows.append(inside[known])
-        columns.append(offset + read[known] @ 4 ** np.arange(k)[::-1])
-        offset += 4**k
+        columns.append(offset + read[known] @ len(alphabet) ** np.arange(k)[::-1])
+        offset += len(alphabet) ** k
     at = (np.concatenate(rows), np.concatenate(columns))
     return csr_array((np.ones(len(at[0]), dtype=np.float32), at), shape=(len(tokens.ids), offset))

@@ -20,7 +20,7 @@ from mints.analysis.bootstrap import Resamples
 from mints.analysis.patching import Readout
 from mints.features.circuit_edges import Edges, behaviour_edges, feature_edges, judge
 from mints.features.circuit_names import ERROR
-from mints.features.circuit_sites import Reference, Site
+from mints.features.circuit_sites import Reference, Site, clean_runs
 from mints.features.contrast import Contrast
 from mints.features.latent_ablation import Ablations, ablate_nodes
 from mints.features.latent_attribution import Attribution, attribute_behaviour, attribute_latents
@@ -73,6 +73,15 @@ class Candidates(NamedTuple):
 
     targets: dict[str, Int[ndarray, "target"]]
     """By site: latents whose sources are sought."""
+
+
+def clean_contrast(setting: Setting, sample: Sample) -> float:
+    """The behaviour in the unaltered model: what the weights of edges to it are parts of."""
+    encoder, sites, _, readout, compute, budget = setting
+    figures = np.zeros(len(sample.encodings))
+    for clean in clean_runs(encoder, sites[:1], sample.encodings, readout, compute, budget):
+        figures[clean.rows] = clean.readout.double().cpu().numpy()
+    return float(sample.contrast.of(figures))
 
 
 def screen(setting: Setting, sample: Sample) -> Candidates:

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 from torch import Tensor
 
-from mints.features.above import READOUTS, Above, PairReadout
+from mints.features.above import Above, SiteReadout
 from mints.features.autoencoder import SparseAutoencoder
 from mints.features.latent_effects import TOKENS_PER_BATCH, added
 from mints.features.random_directions import redirected
@@ -43,25 +43,26 @@ def mean_gradients(
     above: Above,
     base: Restart,
     source: Float[Tensor, "row pos d_in"],
-    readout: PairReadout,
+    readout: SiteReadout,
     nodes: Nodes,
-    which: Sequence[str] = READOUTS,
+    which: Sequence[str] | None = None,
     tokens_per_batch: int | None = None,
 ) -> Float[Tensor, "readout row pos d_in"]:
     """Gradients of these read-outs, averaged along the straight path from each base row to its source; float64.
 
-    What lies below the site stays that of the base run.
+    What lies below the site stays that of the base run. which: default all.
     """
     budget = tokens_per_batch or TOKENS_PER_BATCH[above.compute.device.type]
     at_once = max(1, budget // base.x.shape[1])
     row, node = (part.ravel() for part in np.mgrid[: len(source), : len(nodes.places)])
-    total = torch.zeros(len(which), *source.shape, dtype=torch.float64, device=source.device)
+    asked = which or readout.names
+    total = torch.zeros(len(asked), *source.shape, dtype=torch.float64, device=source.device)
     for start in range(0, len(row), at_once):
         case = torch.from_numpy(row[start : start + at_once]).to(source.device)
         place, weight = (torch.from_numpy(part[node[start : start + at_once]]).to(source.device) for part in nodes)
         run = base.rows(case)
         x = run.x + place[:, None, None].to(run.x.dtype) * (source[case] - run.x)
-        gradients = above.gradients(x, run, readout.rows(case), which).double()
+        gradients = above.gradients(x, run, readout.rows(case), asked).double()
         total.index_add_(1, case, gradients * weight[:, None, None])
     return total
 
@@ -95,10 +96,10 @@ def attribute(
     base: Restart,
     source: Float[Tensor, "row pos d_in"],
     changed: Bool[Tensor, "row pos"],
-    readout: PairReadout,
+    readout: SiteReadout,
     nodes: Nodes,
     rng: np.random.Generator,
-    which: Sequence[str] = READOUTS,
+    which: Sequence[str] | None = None,
 ) -> Attributions:
     """Integrated gradients of latents and error (Sundararajan et al. 2017) on the path from base to source.
 
@@ -117,7 +118,7 @@ def attribute(
         shares.append(torch.stack([share.sum(1), (share * here).sum(1), along_random]))
     latents, at_changed, along_random = torch.stack(shares, dim=1)
     error = (gradients * unexplained).sum((2, 3))
-    asked = [READOUTS.index(name) for name in which]
+    asked = [readout.names.index(name) for name in which or readout.names]
     effect = _readouts(above, base, source, readout)[asked] - _readouts(above, base, base.x, readout)[asked]
     missing = latents.sum(2) + error - effect
     parts = (latents, at_changed, error, effect, missing, along_random)
@@ -130,7 +131,7 @@ def attribute_changed(
     base: Restart,
     source: Float[Tensor, "row pos d_in"],
     place: Int[Tensor, "row"],
-    readout: PairReadout,
+    readout: SiteReadout,
     nodes: Nodes,
     which: Sequence[str],
 ) -> Float[ndarray, "readout row latent"]:
@@ -144,7 +145,7 @@ def attribute_changed(
 
 
 def _readouts(
-    above: Above, run: Restart, x: Float[Tensor, "row pos d_in"], readout: PairReadout
+    above: Above, run: Restart, x: Float[Tensor, "row pos d_in"], readout: SiteReadout
 ) -> Float[Tensor, "readout row"]:
     with torch.no_grad(), above.compute.autocast():
         return above.readouts(x, run, readout).T

@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 from torch import Tensor
 
-from mints.features.above import Above, PairReadout
+from mints.features.above import Above, SiteReadout
 from mints.features.autoencoder import SparseAutoencoder
 from mints.features.matching import nearest
 from mints.features.random_directions import redirected
@@ -90,7 +90,7 @@ def _moves(autoencoder: SparseAutoencoder, difference: Float[Tensor, "pos d_sae"
 
 
 def effects_of_each(
-    above: Above, run: Restart, moves: Moves, readout: PairReadout, tokens_per_batch: int | None = None
+    above: Above, run: Restart, moves: Moves, readout: SiteReadout, tokens_per_batch: int | None = None
 ) -> Float[ndarray, "latent readout"]:
     """Change of every read-out with one latent moved at a time; each is a row of a batch from the site on."""
 
@@ -105,7 +105,7 @@ def effects_of_sets(
     run: Restart,
     moves: Moves,
     sets: Sequence[Int[ndarray, "member"]],
-    readout: PairReadout,
+    readout: SiteReadout,
     tokens_per_batch: int | None = None,
 ) -> Float[ndarray, "set readout"]:
     """Change of every read-out with all latents of a set moved together.
@@ -125,7 +125,7 @@ def effects_of_values(
     above: Above,
     run: Restart,
     values: Float[Tensor, "row pos d_in"],
-    readout: PairReadout,
+    readout: SiteReadout,
     tokens_per_batch: int | None = None,
 ) -> Float[ndarray, "row readout"]:
     """Change of every read-out with other values at the site: latents and error together."""
@@ -137,7 +137,7 @@ def _over_rows(
     run: Restart,
     values: Callable[[slice], Float[Tensor, "row pos d_in"]],
     count: int,
-    readout: PairReadout,
+    readout: SiteReadout,
     tokens_per_batch: int | None,
 ) -> Float[ndarray, "row readout"]:
     budget = tokens_per_batch or TOKENS_PER_BATCH[above.compute.device.type]
@@ -164,9 +164,9 @@ class PairEffects(NamedTuple):
     noised: Float[ndarray, "latent readout"]
     """Clean run, latent from the corrupted run: M_clean − M_patched."""
 
-    random_denoised: Float[ndarray, "latent readout"]
-    random_noised: Float[ndarray, "latent readout"]
-    """The same along a random direction of equal length."""
+    nulls: dict[str, tuple[Float[ndarray, "latent readout"], Float[ndarray, "latent readout"]]]
+    """Both ways, by name: `random`: the same along a random direction of equal length; `elsewhere`: the same move put
+    at other tokens."""
 
     estimated: Float[ndarray, "latent readout"]
     """First-order estimate of `denoised`, from the gradient in the corrupted run."""
@@ -178,22 +178,35 @@ def patch_each(
     clean: Restart,
     corrupted: Restart,
     where: Bool[Tensor, "pos"],
-    readout: PairReadout,
+    readout: SiteReadout,
     rng: np.random.Generator,
+    shift: int | None = None,
 ) -> PairEffects:
-    """Exchange every latent that differs between the runs of one pair, one at a time, at these tokens."""
+    """Exchange every latent that differs between the runs of one pair, one at a time, at these tokens.
+
+    shift: how many tokens further, around the end, the null `elsewhere` puts the moves; None leaves that null out.
+    """
     moves = moves_between(autoencoder, corrupted.x[0], clean.x[0], where)
-    random = moves.along_random_directions(rng)
+    null_moves = {"random": moves.along_random_directions(rng)}
+    if shift is not None:
+        null_moves["elsewhere"] = moves._replace(amounts=moves.amounts.roll(shift, 0))
+    nulls = {name: _both_ways(above, clean, corrupted, each, readout) for name, each in null_moves.items()}
     gradients = above.gradients(corrupted.x, corrupted, readout)[:, 0].float()
     return PairEffects(
         moves.latents.cpu().numpy(),
         moves.lengths().cpu().numpy(),
-        effects_of_each(above, corrupted, moves, readout),
-        -effects_of_each(above, clean, moves.reversed(), readout),
-        effects_of_each(above, corrupted, random, readout),
-        -effects_of_each(above, clean, random.reversed(), readout),
+        *_both_ways(above, clean, corrupted, moves, readout),
+        nulls,
         moves.estimates(gradients).cpu().double().numpy(),
     )
+
+
+def _both_ways(
+    above: Above, clean: Restart, corrupted: Restart, moves: Moves, readout: SiteReadout
+) -> tuple[Float[ndarray, "latent readout"], Float[ndarray, "latent readout"]]:
+    """The moves in the corrupted run, and taken back in the clean one; positive towards the clean run."""
+    denoised = effects_of_each(above, corrupted, moves, readout)
+    return denoised, -effects_of_each(above, clean, moves.reversed(), readout)
 
 
 def matched_others(

@@ -14,7 +14,6 @@ from mints.analysis.bootstrap import Resamples, interval
 from mints.analysis.multiplicity import benjamini_hochberg
 from mints.analysis.qk_alignment import bootstrap_p
 from mints.analysis.restoration import restoration
-from mints.features.above import READOUTS
 from mints.features.latent_effects import PairEffects, matched_others
 
 FEWEST_PAIRS = 5
@@ -34,39 +33,47 @@ class Dense(NamedTuple):
     """Mean length of the move, over the pairs in which it changes."""
 
     own: Float[ndarray, "direction pair latent readout"]
-    matched: Float[ndarray, "direction pair latent readout"]
-    random: Float[ndarray, "direction pair latent readout"]
+    nulls: dict[str, Float[ndarray, "direction pair latent readout"]]
+    """`matched`, and those of the pairs."""
+
     estimated: Float[ndarray, "pair latent readout"]
+    readouts: tuple[str, ...]
 
 
 DIRECTIONS = ("denoising", "noising")
 
 
-def gather(pairs: Sequence[PairEffects], frequencies: Float[ndarray, "d_sae"]) -> Dense:
+def gather(
+    pairs: Sequence[PairEffects],
+    frequencies: Float[ndarray, "d_sae"],
+    readouts: Sequence[str],
+    nulls: Sequence[str] = ("random",),
+) -> Dense:
     """Effects of the latents that change in at least `FEWEST_PAIRS` pairs.
 
-    frequencies: share of tokens at which each latent is active, by which nulls are matched.
+    readouts: their names. frequencies: share of tokens at which each latent is active, by which nulls are matched.
+    nulls: which of the pairs' own are taken beside matched latents.
     """
     d_sae = len(frequencies)
     counts = np.bincount(np.concatenate([[], *(pair.latents for pair in pairs)]).astype(int), minlength=d_sae)
     latents = np.flatnonzero(counts >= FEWEST_PAIRS)
     column = np.full(d_sae, -1)
     column[latents] = np.arange(len(latents))
-    shape = (len(DIRECTIONS), len(pairs), len(latents), len(READOUTS))
-    own, matched, random = np.zeros((3, *shape))
+    shape = (len(DIRECTIONS), len(pairs), len(latents), len(readouts))
+    own, dense = np.zeros(shape), {name: np.zeros(shape) for name in ("matched", *nulls)}
     estimated, lengths = np.zeros(shape[1:]), np.zeros(len(latents))
     for row, pair in enumerate(pairs):
         asked = np.flatnonzero(column[pair.latents] >= 0)
         at = column[pair.latents[asked]]
         others = matched_others(pair.lengths, frequencies[pair.latents], MATCHED)[asked]
-        sides = ((pair.denoised, pair.random_denoised), (pair.noised, pair.random_noised))
-        for direction, (effects, along_random) in enumerate(sides):
+        for direction, effects in enumerate((pair.denoised, pair.noised)):
             own[direction, row, at] = effects[asked]
-            random[direction, row, at] = along_random[asked]
-            matched[direction, row, at] = np.median(effects[others], axis=1) if others.shape[1] else 0.0
+            dense["matched"][direction, row, at] = np.median(effects[others], axis=1) if others.shape[1] else 0.0
+            for name in nulls:
+                dense[name][direction, row, at] = pair.nulls[name][direction][asked]
         estimated[row, at] = pair.estimated[asked]
         lengths[at] += pair.lengths[asked]
-    return Dense(latents, counts[latents], lengths / counts[latents], own, matched, random, estimated)
+    return Dense(latents, counts[latents], lengths / counts[latents], own, dense, estimated, tuple(readouts))
 
 
 def latent_table(
@@ -75,13 +82,14 @@ def latent_table(
     """One row per direction, read-out and latent.
 
     totals: M_clean − M_corrupted of every pair. `change` is what the latent alone changes, a mean over all pairs in the
-    read-out's unit; `pm` its share of the mean effect; `matched` and `random` the nulls' changes. `p` and `q` are of
+    read-out's unit; `pm` its share of the mean effect; `matched`, `random` … the nulls' changes. `p` and `q` are of
     the difference to the matched latents, q over the latents of one direction and read-out.
     """
     tables = []
     for direction, name in enumerate(DIRECTIONS):
-        for place, readout in enumerate(READOUTS):
-            own, matched, random = (part[direction, :, :, place] for part in effects[3:6])
+        for place, readout in enumerate(effects.readouts):
+            own = effects.own[direction, :, :, place]
+            nulls = {null: values[direction, :, :, place] for null, values in effects.nulls.items()}
             total = totals[:, place]
             estimate = effects.estimated[:, :, place] if name == "denoising" else np.full_like(own, np.nan)
             columns = {
@@ -92,11 +100,13 @@ def latent_table(
                 "frequency": frequencies[effects.latents],
                 "mean_length": effects.length,
             }
-            columns |= _means("change", own, judge) | _means("beyond_matched", own - matched, judge)
-            columns |= _means("beyond_random", own - random, judge)
-            for null, values in (("matched", matched), ("random", random), ("estimate", estimate)):
-                columns[null] = _means(null, values, judge)[null]
-            table = pd.DataFrame(columns).drop(columns=["change_p", "beyond_random_p"])
+            columns |= _means("change", own, judge)
+            for null, values in nulls.items():
+                columns |= _means(f"beyond_{null}", own - values, judge)
+            for name_of, values in {**nulls, "estimate": estimate}.items():
+                columns[name_of] = _means(name_of, values, judge)[name_of]
+            unused = ["change_p", *(f"beyond_{null}_p" for null in nulls if null != "matched")]
+            table = pd.DataFrame(columns).drop(columns=unused)
             table = table.rename(columns={"beyond_matched_p": "p"})
             table["q"] = benjamini_hochberg(table["p"].to_numpy())
             table["pm"], table["pm_low"], table["pm_high"] = _shares(own, total, judge)
@@ -159,6 +169,7 @@ def set_table(
     changes: Float[ndarray, "pair set readout"],
     totals: Float[ndarray, "pair readout"],
     judge: Resamples,
+    readouts: Sequence[str],
 ) -> pd.DataFrame:
     """One row per read-out, ranking and size: mean change over pairs, and its share of the mean effect."""
     labels = list(dict.fromkeys(zip(sets.ranking, sets.size, strict=True)))
@@ -166,7 +177,7 @@ def set_table(
     means = np.eye(len(labels))[group]
     means /= means.sum(0)
     tables = []
-    for place, readout in enumerate(READOUTS):
+    for place, readout in enumerate(readouts):
         change, total = changes[:, :, place] @ means, totals[:, place]
         table = pd.DataFrame(labels, columns=["ranking", "size"])
         table.insert(0, "readout", readout)

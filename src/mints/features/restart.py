@@ -17,6 +17,13 @@ BEFORE_ATTENTION_ENDS = ("ln1.", "attn.", "hook_attn_out")
 """Sites of a layer below which its attention has to be run again."""
 
 
+def reaches_other_tokens(site: str, n_layers: int) -> bool:
+    """Whether a change at one token of a site can change another: some attention has still to be run."""
+    _, layer, name = site.split(".", 2)
+    before = name == "hook_resid_pre" or (name.startswith(("ln1.", "attn.")) and name != "attn.hook_z")
+    return int(layer) < n_layers - 1 or before
+
+
 class Restart(NamedTuple):
     """A batch of runs as they stood when they passed a site of one layer."""
 

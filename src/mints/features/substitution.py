@@ -1,4 +1,4 @@
-"""What a masked language model makes of single-base substitutions (docs/methods.md, Substitution effects)."""
+"""What a masked language model makes of single-letter substitutions (docs/methods.md, Substitution effects)."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ COMPLEMENT = str.maketrans("ACGT", "TGCA")
 
 
 class Substitutions(NamedTuple):
-    """Single-base changes of some sequences."""
+    """Single-letter changes of some sequences."""
 
     sequence: Int[ndarray, "change"]
     """Index of the sequence."""
 
     position: Int[ndarray, "change"]
-    base: list[str]
+    letter: list[str]
     """What stands there afterwards."""
 
 
@@ -50,7 +50,7 @@ class TokenChanges(NamedTuple):
     """Of the mutants."""
 
     refused: dict[str, int]
-    """How many of the others: `unchanged` (the same base), `boundaries` (some token begins or ends elsewhere),
+    """How many of the others: `unchanged` (the same letter), `boundaries` (some token begins or ends elsewhere),
     `several_tokens` (overlapping tokens change together), `unknown_letter` (a token that is not of known letters)."""
 
 
@@ -94,9 +94,9 @@ def _places(sequence: str, base: str, allowed: ndarray) -> ndarray:
     return np.flatnonzero((letters == ord(base)) & allowed)
 
 
-def mutant(sequence: str, position: int, base: str) -> str:
-    """The sequence with another base at one position."""
-    return sequence[:position] + base + sequence[position + 1 :]
+def mutant(sequence: str, position: int, letter: str) -> str:
+    """The sequence with another letter at one position."""
+    return sequence[:position] + letter + sequence[position + 1 :]
 
 
 def token_changes(
@@ -106,7 +106,7 @@ def token_changes(
 
     encodings: of the sequences. Every mutant is tokenized whole, since a merge may reach across boundaries.
     """
-    mutants = [mutant(sequences[row], int(at), base) for row, at, base in zip(*substitutions, strict=True)]
+    mutants = [mutant(sequences[row], int(at), letter) for row, at, letter in zip(*substitutions, strict=True)]
     refused = dict.fromkeys(("unchanged", "boundaries", "several_tokens", "unknown_letter"), 0)
     rows: list[tuple[int, ...]] = []
     kept_encodings: list[Encoding] = []
@@ -157,6 +157,33 @@ def masked_marginals(
         ids[place] = mask_id
         hidden.append(encodings[row]._replace(ids=ids))
     return _log_ratios(encoder, hidden, context, changes, compute)
+
+
+def joint_masked_marginals(
+    encoder: Encoder,
+    encodings: Sequence[Encoding],
+    changes: TokenChanges,
+    groups: Sequence[Int[ndarray, "member"]],
+    mask_id: int,
+    compute: Compute,
+) -> Float[ndarray, "group"]:
+    """Sum over the changes of each group, with the tokens of the whole group hidden at once.
+
+    groups: indices into the changes; those of one group are of one sequence. A group of one has its masked marginal.
+    """
+    owner = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
+    member = np.concatenate([np.zeros(0, dtype=np.int64), *groups])
+    places = [(int(changes.sequence[group[0]]), *np.sort(changes.place[group]).tolist()) for group in groups]
+    contexts = {place: index for index, place in enumerate(dict.fromkeys(places))}
+    hidden = []
+    for row, *chosen in contexts:
+        ids = encodings[row].ids.copy()
+        ids[chosen] = mask_id
+        hidden.append(encodings[row]._replace(ids=ids))
+    context = np.array([contexts[place] for place in places], dtype=np.int64)[owner]
+    taken = changes._replace(**{name: getattr(changes, name)[member] for name in ("place", "wild_type", "mutant")})
+    ratios = _log_ratios(encoder, hidden, context, taken, compute)
+    return np.bincount(owner, ratios, minlength=len(groups))
 
 
 def _log_ratios(

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from numpy import ndarray
-from scipy.stats import rankdata
 
 from mints.analysis.bootstrap import cluster_weights, interval
 from mints.analysis.multiplicity import benjamini_hochberg
 from mints.analysis.qk_alignment import bootstrap_p
+from mints.analysis.rank_correlation import rank_correlations
 
 COLUMNS = ("measure", "sequences", "site", "control", "difference", "difference_low", "difference_high", "p", "q")
 CORRELATION = ("bits_correlation", "bits_correlation_low", "bits_correlation_high")
@@ -48,19 +48,6 @@ def site_against_control(
     summary = pd.DataFrame(rows, columns=[*COLUMNS, *CORRELATION])
     summary["q"] = benjamini_hochberg(summary["p"].to_numpy())
     return summary
-
-
-def rank_correlations(
-    x: Float[ndarray, "row"], y: Float[ndarray, "row"], weights: Int[ndarray, "resample row"]
-) -> Float[ndarray, "resample"]:
-    """Correlation of the ranks among all rows, with each resample's weights."""
-    a, b = (rankdata(values) - (len(values) + 1) / 2 for values in (x, y))
-    n = weights.sum(1)
-    moments = [weights @ values for values in (a, b, a * a, b * b, a * b)]
-    mean_a, mean_b, aa, bb, ab = (moment / n for moment in moments)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        r: Float[ndarray, "resample"] = (ab - mean_a * mean_b) / np.sqrt((aa - mean_a**2) * (bb - mean_b**2))
-    return r
 
 
 def _with_whole(weights: Int[ndarray, "resample row"]) -> Int[ndarray, "resample row"]:

@@ -17,7 +17,7 @@ KEPT_FROM = 0.5
 """Share of a sequence's cases in which a latent has to be important to be kept for that sequence."""
 
 WIDESPREAD = 0.5
-"""Share of the sequences in which a latent has to be important, in some case, to be asked about."""
+"""Usual share of the sequences in which a latent has to be important, in some case, to be asked about."""
 
 
 class Universality(NamedTuple):
@@ -78,22 +78,23 @@ def universality(
     *,
     permutations: int,
     rng: np.random.Generator,
+    widespread: float = WIDESPREAD,
 ) -> Universality:
-    """Latents that matter in at least half of the sequences, and how well the wild type's identity says when.
+    """Latents that matter in at least a share `widespread` of the sequences, and how well identity says when.
 
     sequence: index of each case's sequence, 0 to n − 1. identity: letter, token or k-mer, as numbers from 0. found_on:
     the sequences on which the best identity of every latent is looked for; it is judged on the others. Identities are
     dealt out anew within either part, so that they keep their frequencies.
     """
     shares = share_of_cases(importance, sequence)
-    latents = np.flatnonzero((shares > 0).mean(0) >= WIDESPREAD) if len(shares) else np.zeros(0, dtype=np.int64)
+    latents = np.flatnonzero((shares > 0).mean(0) >= widespread) if len(shares) else np.zeros(0, dtype=np.int64)
     if not len(latents):
         return Universality(latents, *np.zeros((9, 0)))._replace(identity=latents, kept=latents)
     chosen, shares, there = importance[:, latents], shares[:, latents], found_on[sequence]
     best, found, judged = _best_identity(chosen, identity, there)
-    widespread, f1 = np.zeros((2, permutations, len(latents)))
+    by_chance, f1 = np.zeros((2, permutations, len(latents)))
     for turn in range(permutations):
-        widespread[turn] = (share_of_cases(chosen[rng.permutation(len(chosen))], sequence) > 0).mean(0)
+        by_chance[turn] = (share_of_cases(chosen[rng.permutation(len(chosen))], sequence) > 0).mean(0)
         dealt = identity.copy()
         for part in (there, ~there):
             dealt[part] = rng.permutation(identity[part])
@@ -104,7 +105,7 @@ def universality(
         latents,
         chosen.mean(0),
         (shares > 0).mean(0),
-        widespread.mean(0),
+        by_chance.mean(0),
         (shares >= KEPT_FROM).sum(0),
         best,
         found,

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from mints.models.batching import Batch
@@ -111,7 +111,8 @@ def position_only(encoder: Encoder, length: int) -> PositionOnly:
 def _rotary_scores(encoder: Encoder, layer: int, length: int) -> Float[Tensor, "head query key"]:
     architecture = encoder.architecture
     attention, norm = encoder.block(layer).attn, encoder.block(layer).ln1
-    empty = norm.bias if architecture.norm_placement == "pre" else torch.zeros(architecture.d_model)
+    standardised = architecture.norm_placement == "pre"
+    empty = norm.bias if standardised and isinstance(norm, nn.LayerNorm) else torch.zeros(architecture.d_model)
     with torch.no_grad():
         q, k, _ = functional.linear(empty, attention.qkv.weight, attention.qkv.bias).float().cpu().chunk(3)
         shape = (1, length, architecture.n_heads, architecture.d_head)

@@ -20,12 +20,22 @@ class Geometry(NamedTuple):
     real: Bool[Tensor, "batch key"] | None
     """False at pads; None where the batch has none."""
 
+    window: Bool[Tensor, "query key"] | None
+    """False where a key lies outside its query's window; None where every query sees all keys."""
+
     bias: Float[Tensor, "head query key"] | None
     """ALiBi's penalty; None for other positions."""
 
     rotation: Rotation | None
     fused: bool
     """Use torch's fused attention where no site needs scores or pattern. Equal to the explicit one up to rounding."""
+
+    def open_keys(self) -> Bool[Tensor, "#batch 1 #query key"] | None:
+        """Which keys a query sees; None where it sees all of them."""
+        if self.real is None:
+            return None if self.window is None else self.window[None, None]
+        real = self.real[:, None, None, :]
+        return real if self.window is None else real & self.window
 
 
 class Attention(nn.Module):
@@ -35,8 +45,8 @@ class Attention(nn.Module):
         super().__init__()
         d_model = architecture.d_model
         self.n_heads, self.d_head = architecture.n_heads, architecture.d_head
-        self.qkv = nn.Linear(d_model, 3 * d_model)
-        self.output = nn.Linear(d_model, d_model)
+        self.qkv = nn.Linear(d_model, 3 * d_model, bias=architecture.qkv_bias)
+        self.output = nn.Linear(d_model, d_model, bias=architecture.attention_output_bias)
 
     def forward(
         self, x: Float[Tensor, "batch pos d_model"], geometry: Geometry, taps: Taps, at: str
@@ -68,9 +78,9 @@ class Attention(nn.Module):
         if geometry.bias is not None:
             scores = scores + geometry.bias
         scores = taps(f"{at}attn.hook_attn_scores", scores)
-        if geometry.real is not None:
-            # Pads are closed after the site: no intervention on scores can open them.
-            scores = scores.masked_fill(~geometry.real[:, None, None, :], torch.finfo(scores.dtype).min)
+        if (seen := geometry.open_keys()) is not None:
+            # Keys are closed after the site: no intervention on scores can open a pad, or the window.
+            scores = scores.masked_fill(~seen, torch.finfo(scores.dtype).min)
         pattern = taps(f"{at}attn.hook_pattern", scores.softmax(dim=-1))
         return (pattern.to(v.dtype) @ v.transpose(1, 2)).transpose(1, 2)
 
@@ -81,10 +91,14 @@ def _fused_attention(
     v: Float[Tensor, "batch key head d_head"],
     geometry: Geometry,
 ) -> Float[Tensor, "batch query head d_head"]:
-    mask = None if geometry.real is None else geometry.real[:, None, None, :]
+    mask = geometry.open_keys()
+    closed = torch.finfo(q.dtype).min
     if geometry.bias is not None:
         bias = geometry.bias.to(q.dtype)[None]
-        mask = bias if mask is None else bias.masked_fill(~mask, torch.finfo(q.dtype).min)
+        mask = bias if mask is None else bias.masked_fill(~mask, closed)
+    elif mask is not None and geometry.real is not None and geometry.window is not None:
+        # A query among pads may see no key at all: a softmax over nothing but −∞ is no number, and a number here.
+        mask = torch.zeros(mask.shape, dtype=q.dtype, device=q.device).masked_fill(~mask, closed)
     attended = functional.scaled_dot_product_attention(
         q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), attn_mask=mask
     )
@@ -119,16 +133,23 @@ class FeedForward(nn.Module):
         return (None, None) if self.input.bias is None else self.input.bias.chunk(2)
 
 
+def make_norm(architecture: Architecture) -> nn.LayerNorm | nn.RMSNorm:
+    """A norm over the residual stream's width, of the architecture's kind."""
+    kind = nn.RMSNorm if architecture.norm_kind == "rms" else nn.LayerNorm
+    return kind(architecture.d_model, eps=architecture.norm_epsilon)
+
+
 class Block(nn.Module):
-    """One layer; the norms stand before the sub-layers (`pre`) or after the residual sums (`post`)."""
+    """One layer; the norms stand before the sub-layers (`pre`) or after the residual sums (`post`, `deepnorm`)."""
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
-        self.post_norm = architecture.norm_placement == "post"
+        self.post_norm = architecture.norms_sums
+        self.stream_weight = architecture.deepnorm_alpha
         self.attn = Attention(architecture)
         self.mlp = FeedForward(architecture)
-        self.ln1 = nn.LayerNorm(architecture.d_model, eps=architecture.norm_epsilon)
-        self.ln2 = nn.LayerNorm(architecture.d_model, eps=architecture.norm_epsilon)
+        self.ln1 = make_norm(architecture)
+        self.ln2 = make_norm(architecture)
 
     def forward(
         self,
@@ -144,7 +165,13 @@ class Block(nn.Module):
             read = x if self.post_norm else taps(f"{at}ln1.hook_out", self.ln1(x))
             attended = self.attn(read, geometry, taps, at)
         if self.post_norm:
-            x = taps(f"{at}hook_resid_mid", self.ln1(x + attended))
-            return taps(f"{at}hook_resid_post", self.ln2(x + self.mlp(x, taps, at)))
+            x = taps(f"{at}hook_resid_mid", self.ln1(self._sum(x, attended)))
+            return taps(f"{at}hook_resid_post", self.ln2(self._sum(x, self.mlp(x, taps, at))))
         x = taps(f"{at}hook_resid_mid", x + attended)
         return taps(f"{at}hook_resid_post", x + self.mlp(taps(f"{at}ln2.hook_out", self.ln2(x)), taps, at))
+
+    def _sum(
+        self, x: Float[Tensor, "batch pos d_model"], part: Float[Tensor, "batch pos d_model"]
+    ) -> Float[Tensor, "batch pos d_model"]:
+        """Stream and component before the norm."""
+        return x + part if self.stream_weight == 1.0 else part + self.stream_weight * x

@@ -21,8 +21,8 @@ from torch.nn import functional
 
 from mints.errors import MintsError
 from mints.models.architecture import Architecture
-from mints.models.blocks import Block, Geometry
-from mints.models.positions import Rotation, alibi_bias
+from mints.models.blocks import Block, Geometry, make_norm
+from mints.models.positions import Rotation, alibi_bias, attention_window
 from mints.models.sites import Intervention, Taps, site_names
 from mints.models.work import count_layers, count_logits
 
@@ -68,7 +68,8 @@ class Encoder(nn.Module):
         self.architecture = architecture
         self.fused_attention = fused_attention
         d_model = architecture.d_model
-        self.embed = nn.Embedding(architecture.vocabulary_size, d_model)
+        if architecture.vocabulary_size:
+            self.embed = nn.Embedding(architecture.vocabulary_size, d_model)
         if architecture.token_types:
             self.token_types = nn.Embedding(architecture.token_types, d_model)
         if architecture.max_positions is not None:
@@ -76,8 +77,8 @@ class Encoder(nn.Module):
         if architecture.embedding_norm:
             self.embed_norm = nn.LayerNorm(d_model, eps=architecture.norm_epsilon)
         self.blocks = nn.ModuleList(Block(architecture) for _ in range(architecture.n_layers))
-        if architecture.norm_placement == "pre":
-            self.ln_final = nn.LayerNorm(d_model, eps=architecture.norm_epsilon)
+        if not architecture.norms_sums:
+            self.ln_final = make_norm(architecture)
         self.head = MaskedLanguageHead(architecture) if architecture.masked_language_head else None
 
     def run(
@@ -92,8 +93,10 @@ class Encoder(nn.Module):
         """Run the model, keep the values at `sites`, apply `interventions` (site name or pattern → function).
 
         real: False at pads (default: everything but the pad id). stop: end before this layer.
-        Raises UsageError for a site or pattern that this run does not pass.
+        Raises UsageError for a site or pattern that this run does not pass, ValueError for an encoder without tokens.
         """
+        if not self.architecture.vocabulary_size:
+            raise ValueError("this encoder has no token embedding: enter it by run_from(0, residual)")
         real = tokens != self.architecture.pad_id if real is None else real
         taps = Taps(site_names(self.architecture, 0, stop), sites, interventions or {})
         residual = taps("hook_embed", self._embed(tokens, real))
@@ -103,7 +106,7 @@ class Encoder(nn.Module):
         self,
         layer: int,
         residual: Float[Tensor, "batch pos d_model"],
-        real: Bool[Tensor, "batch pos"],
+        real: Bool[Tensor, "batch pos"] | None = None,
         *,
         sites: Iterable[str] = (),
         interventions: Mapping[str, Intervention] | None = None,
@@ -112,6 +115,7 @@ class Encoder(nn.Module):
     ) -> EncoderOutput:
         """Go on from `blocks.{layer}.hook_resid_pre` = `residual`; otherwise as `run`.
 
+        real: False at pads; None where there are none.
         attended: value of `blocks.{layer}.hook_attn_out`, where it is known: that attention is not run again, and its
         sites are not passed.
         """
@@ -173,27 +177,29 @@ class Encoder(nn.Module):
     def _run_blocks(
         self,
         residual: Float[Tensor, "batch pos d_model"],
-        real: Bool[Tensor, "batch pos"],
+        real: Bool[Tensor, "batch pos"] | None,
         taps: Taps,
         start: int,
         stop: int | None,
         attended: Float[Tensor, "batch pos d_model"] | None = None,
     ) -> EncoderOutput:
-        length, device = real.shape[1], residual.device
+        length, device = residual.shape[1], residual.device
         alibi, rotary = (self.architecture.position == kind for kind in ("alibi", "rotary"))
+        window = self.architecture.attention_window
         geometry = Geometry(
-            real=None if bool(real.all()) else real,
+            real=None if real is None or bool(real.all()) else real,
+            window=None if window is None or min(window) >= length - 1 else attention_window(window, length, device),
             bias=alibi_bias(self.architecture.n_heads, length, device) if alibi else None,
             rotation=Rotation(self.architecture.d_head, length, device) if rotary else None,
             fused=self.fused_attention,
         )
         end = self.architecture.n_layers if stop is None else stop
         through = max(0, end - start)
-        count_layers(self.architecture, len(real), length, through - (attended is not None), through)
+        count_layers(self.architecture, len(residual), length, through - (attended is not None), through)
         for layer in range(start, end):
             known = attended if layer == start else None
             residual = self.blocks[layer](residual, geometry, taps, f"blocks.{layer}.", known)
-        if end == self.architecture.n_layers and self.architecture.norm_placement == "pre":
+        if end == self.architecture.n_layers and not self.architecture.norms_sums:
             residual = taps("ln_final.hook_out", self.ln_final(residual))
         return EncoderOutput(residual, taps.cache)
 

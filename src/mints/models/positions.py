@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 
@@ -27,6 +27,13 @@ def alibi_bias(n_heads: int, length: int, device: torch.device) -> Float[Tensor,
     place = torch.arange(length, device=device)
     distance = (place[:, None] - place[None, :]).abs().float()
     return -torch.tensor(alibi_slopes(n_heads), device=device)[:, None, None] * distance
+
+
+def attention_window(window: tuple[int, int], length: int, device: torch.device) -> Bool[Tensor, "query key"]:
+    """True where the query at i sees the key at j: i − before ≤ j ≤ i + after, for window = (before, after)."""
+    place = torch.arange(length, device=device)
+    ahead = place[None, :] - place[:, None]
+    return (ahead >= -window[0]) & (ahead <= window[1])
 
 
 class Rotation:

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from mints.models.compute import Compute
 from mints.models.encoder import Encoder
-from mints.models.masking import MaskedBatch, MaskedBatches, masked_losses
+from mints.models.masking import BatchSource, MaskedBatch, masked_losses
 
 FINAL_SHARE = 0.02
 """Learning rate at the end, as a share of its peak."""
@@ -51,7 +51,7 @@ class CurvePoint(NamedTuple):
 
 def pretrain(
     encoder: Encoder,
-    training: MaskedBatches,
+    training: BatchSource,
     heldout: list[MaskedBatch],
     recipe: Recipe,
     compute: Compute,
@@ -66,19 +66,20 @@ def pretrain(
     """
     encoder.to(compute.device).train()
     optimisers = _optimisers(encoder, recipe)
-    curve, first, running = _resume(checkpoint, encoder, optimisers, training)
-    tokens_per_step = recipe.batch * training.context
+    curve, first, running, tokens = _resume(checkpoint, encoder, optimisers, training)
     for step in track(range(first, recipe.steps)):
-        _set_learning_rate(optimisers, recipe, step)
-        running += _train_step(encoder, training.draw(recipe.batch), optimisers, compute)
+        set_learning_rate(optimisers, recipe, step)
+        batch = training.draw(recipe.batch)
+        running += _train_step(encoder, batch, optimisers, compute)
+        tokens += batch.content
         done = step + 1
         if done % recipe.evaluate_every == 0 or done == recipe.steps:
             since = done - (curve[-1].step if curve else 0)
-            curve.append(CurvePoint(done, done * tokens_per_step, running / since, evaluate(encoder, heldout, compute)))
+            curve.append(CurvePoint(done, tokens, running / since, evaluate(encoder, heldout, compute)))
             running = 0.0
             report(curve[-1])
         if done % recipe.save_every == 0 and done < recipe.steps:
-            _save(checkpoint, encoder, optimisers, training, curve, done, running)
+            _save(checkpoint, encoder, optimisers, training, curve, done, running, tokens)
     checkpoint.unlink(missing_ok=True)
     encoder.eval()
     return curve
@@ -129,7 +130,8 @@ def _optimisers(encoder: Encoder, recipe: Recipe) -> list[torch.optim.Optimizer]
     ]
 
 
-def _set_learning_rate(optimisers: list[torch.optim.Optimizer], recipe: Recipe, step: int) -> None:
+def set_learning_rate(optimisers: list[torch.optim.Optimizer], recipe: Recipe, step: int) -> None:
+    """Linear warm-up to the recipe's rate, cosine decay to `FINAL_SHARE` of it."""
     warm = min(1.0, (step + 1) / max(1.0, recipe.warm_up * recipe.steps))
     decay = max(FINAL_SHARE, 0.5 * (1 + math.cos(math.pi * step / recipe.steps)))
     for optimiser in optimisers:
@@ -141,10 +143,11 @@ def _save(
     path: Path,
     encoder: Encoder,
     optimisers: list[torch.optim.Optimizer],
-    training: MaskedBatches,
+    training: BatchSource,
     curve: list[CurvePoint],
     step: int,
     running: float,
+    tokens: int,
 ) -> None:
     state = {
         "encoder": encoder.state_dict(),
@@ -153,6 +156,7 @@ def _save(
         "curve": [tuple(point) for point in curve],
         "step": step,
         "running": running,
+        "tokens": tokens,
     }
     temporary = path.with_suffix(".tmp")
     torch.save(state, temporary)
@@ -160,13 +164,14 @@ def _save(
 
 
 def _resume(
-    path: Path, encoder: Encoder, optimisers: list[torch.optim.Optimizer], training: MaskedBatches
-) -> tuple[list[CurvePoint], int, float]:
+    path: Path, encoder: Encoder, optimisers: list[torch.optim.Optimizer], training: BatchSource
+) -> tuple[list[CurvePoint], int, float, int]:
     if not path.exists():
-        return [], 0, 0.0
+        return [], 0, 0.0, 0
     state: dict[str, Any] = torch.load(path, weights_only=True)
     encoder.load_state_dict(state["encoder"])
     for optimiser, saved in zip(optimisers, state["optimisers"], strict=True):
         optimiser.load_state_dict(saved)
     training.generator.set_state(state["generator"])
-    return [CurvePoint(*point) for point in state["curve"]], state["step"], state["running"]
+    curve = [CurvePoint(*point) for point in state["curve"]]
+    return curve, state["step"], state["running"], state["tokens"]

@@ -1,8 +1,8 @@
 """Named places inside the encoder, and what one run reads or changes there.
 
-Names are TransformerLens's. With `norm_placement="post"` the stream that the next layer reads is the *normalised* sum:
-`hook_resid_mid` and `hook_resid_post` are taken after the norm, so that `blocks.3.hook_resid_post` always equals
-`blocks.4.hook_resid_pre` (TransformerLens's older BERT calls these two `hook_normalized_resid_mid/post`).
+Names are TransformerLens's. With norms after the sums (`post`, `deepnorm`) the stream that the next layer reads is the
+*normalised* sum: `hook_resid_mid` and `hook_resid_post` are taken after the norm, so that `blocks.3.hook_resid_post`
+always equals `blocks.4.hook_resid_pre` (TransformerLens's older BERT: `hook_normalized_resid_mid/post`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Intervention = Callable[[Tensor], Tensor]
 def block_sites(architecture: Architecture) -> list[str]:
     """Site names inside one block, in the order in which a run passes them, without the `blocks.{layer}.` prefix."""
     pre, rotary, gated = (
-        architecture.norm_placement == "pre",
+        not architecture.norms_sums,
         architecture.position == "rotary",
         architecture.mlp_is_gated,
     )
@@ -51,9 +51,9 @@ def block_sites(architecture: Architecture) -> list[str]:
 def site_names(architecture: Architecture, start: int = 0, stop: int | None = None) -> list[str]:
     """All sites that a run from layer `start` up to (not including) layer `stop` passes, in order."""
     stop = architecture.n_layers if stop is None else stop
-    names = ["hook_embed"] if start == 0 else []
+    names = ["hook_embed"] if start == 0 and architecture.vocabulary_size else []
     names += [f"blocks.{layer}.{site}" for layer in range(start, stop) for site in block_sites(architecture)]
-    if stop == architecture.n_layers and architecture.norm_placement == "pre":
+    if stop == architecture.n_layers and not architecture.norms_sums:
         names.append("ln_final.hook_out")
     return names
 

@@ -65,6 +65,12 @@ def count_layers(architecture: Architecture, batch: int, length: int, attentions
     work.floating_point_operations += 2 * tokens * (attentions * (projections + patterns) + feed_forwards * matrices)
 
 
+def count_products(operations: int) -> None:
+    """Add matrix products outside the layers: convolutions, and heads that are no masked-language head."""
+    if (work := _CURRENT.get()) is not None:
+        work.floating_point_operations += operations
+
+
 def count_logits(architecture: Architecture, positions: int) -> None:
     """Add the masked-language head at so many positions."""
     if (work := _CURRENT.get()) is not None:

@@ -20,6 +20,7 @@ from mints.report.style import (
     PURPLE,
     QUIET,
     SMALL,
+    VERMILLION,
     heading,
     legend_below,
     nothing_measured,
@@ -72,6 +73,7 @@ BASELINES = (
     ),
     Marked("latents of an untrained model", ("f1_untrained_latents",), GREEN, "^"),
     Marked("identity of the token, of a word", ("f1_token_identity", "f1_word_identity"), ORANGE, "s"),
+    Marked("hydropathy of a window", ("f1_hydropathy",), VERMILLION, "x"),
     Marked("every token called", ("f1_every_token",), INK, "|"),
 )
 
@@ -105,7 +107,7 @@ def concept_figure(table: DataFrame, *, level: float = 0.95) -> Figure:
         axis.set_yticks(range(len(shown)), labels or [""] * len(shown))
     marks = [
         *(point_mark(f"best latent, {look.label}", look.colour, "o", hollow=look.hollow) for look in LOOKS),
-        *(point_mark(each.label, each.colour, each.marker) for each in BASELINES),
+        *(point_mark(each.label, each.colour, each.marker) for each in BASELINES if set(each.columns) & set(table)),
         point_mark("null: mean to 95th percentile", FAINT, "s"),
     ]
     legend_below(grid.figure, marks, columns=min(2, len(sites)))

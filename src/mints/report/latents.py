@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -34,19 +35,43 @@ from mints.report.style import (
 SHOWN = 12
 """Latents with the largest shares that are drawn."""
 
-READOUTS = {"probe": "probe logit", "substitution": "substitution score"}
 
-RANKINGS: Mapping[str, tuple[str, LineStyleType]] = {
-    "integrated gradients": (BLUE, "-"),
-    "change times gradient": (GREEN, "-"),
-    "change": (ORANGE, "-"),
-    "matched latents": (QUIET, "--"),
-}
-"""Colour and line of every ranking of latents."""
+class Drawn(NamedTuple):
+    """What of the tables a study draws, and what it calls it."""
+
+    readouts: Mapping[str, str]
+    rankings: Mapping[str, tuple[str, str, LineStyleType]]
+    """Name, colour and line of the sets of a ranking; a comma at its end stands before the read-out's name."""
+
+
+OF_PAIRS = Drawn(
+    {"probe": "probe logit", "substitution": "substitution score"},
+    {
+        "integrated gradients,": ("sets by integrated gradients", BLUE, "-"),
+        "change times gradient,": ("sets by change times gradient", GREEN, "-"),
+        "change": ("sets by change", ORANGE, "-"),
+        "matched latents,": ("matched sets", QUIET, "--"),
+    },
+)
+OF_SUBSTITUTIONS = Drawn(
+    {
+        "substitution": "log-odds at the substitution",
+        "other_tokens": "log-likelihood of all other residues",
+        "hidden_tokens": "log-likelihood of hidden residues",
+    },
+    {
+        "integrated gradients,": ("sets by integrated gradients", BLUE, "-"),
+        "matched latents,": ("matched sets", QUIET, "--"),
+        "change times gradient in the pair,": ("each mutant's own, by change times gradient", GREEN, "-"),
+        "change in the pair": ("each mutant's own, by change", ORANGE, "-"),
+        "random order in the pair": ("each mutant's own, in random order", QUIET, ":"),
+    },
+)
 
 WHOLES: Mapping[str, tuple[str, LineStyleType]] = {
     "all latents": (PURPLE, "-."),
     "latents and error": (VERMILLION, "-."),
+    "token identity": (INK, "--"),
 }
 
 CHANGE = ("change", "change_low", "change_high")
@@ -62,28 +87,29 @@ BASES = "ACGT"
 
 
 @styled
-def latent_effects_figure(singles: DataFrame, sets: DataFrame, *, question: str = "") -> Figure:
+def latent_effects_figure(
+    singles: DataFrame, sets: DataFrame, *, question: str = "", drawn: Drawn = OF_PAIRS
+) -> Figure:
     """What latents restore alone, largest first, and in sets of growing size; changed tokens, denoising.
 
     singles: columns direction, readout, latent, change, change_low, change_high, matched, random. sets: columns tokens,
     direction, readout, ranking, size, change, change_low, change_high, effect, effect_low, effect_high.
     """
-    title = about(question, "what latents restore of the motif's effect")
+    title = about(question, "what latents restore of the difference between the two sides")
     if singles.empty or sets["change"].isna().all():
         return nothing_measured(title)
-    grid = panel_grid(title, 2 * len(READOUTS), 4.6, 3.0, columns=2)
+    grid = panel_grid(title, 2 * len(drawn.readouts), 4.6, 3.0, columns=2)
     panels = iter(grid.panels)
-    for readout, name in READOUTS.items():
+    for readout, name in drawn.readouts.items():
         of_readout = singles[(singles["direction"] == "denoising") & (singles["readout"] == readout)]
         _singles(next(panels), of_readout, name)
         together = sets[(sets["direction"] == "denoising") & (sets["tokens"] == "changed tokens")]
-        _curves(next(panels), together[together["readout"] == readout], readout, name)
+        _curves(next(panels), together[together["readout"] == readout], readout, name, drawn)
     marks = [point_mark("one latent", BLUE, "o"), point_mark("matched latents", QUIET, "|")]
     marks += [point_mark("random direction", VERMILLION, "x")]
-    marks += [line_mark(f"sets by {name}", *style) for name, style in RANKINGS.items() if name != "matched latents"]
-    marks += [line_mark("matched sets", *RANKINGS["matched latents"])]
-    marks += [line_mark(name, *style) for name, style in WHOLES.items()]
-    legend_below(grid.figure, marks, columns=5)
+    marks += [line_mark(*style) for style in drawn.rankings.values()]
+    marks += [line_mark(name, *style) for name, style in WHOLES.items() if name in set(sets["ranking"])]
+    legend_below(grid.figure, marks, columns=4)
     return grid.figure
 
 
@@ -96,29 +122,30 @@ def _singles(axis: Axes, table: DataFrame, name: str) -> None:
     axis.plot(rows["matched"], place, "|", color=QUIET, markersize=9, markeredgewidth=1.6)
     axis.plot(rows["random"], place, "x", color=VERMILLION, markersize=4)
     axis.axvline(0, color=QUIET, linestyle=":", linewidth=1)
-    axis.set_xlabel("mean change of the read-out")
+    axis.set_xlabel("mean change of the read-out (nats)")
     axis.set_ylabel("latent")
 
 
-def _curves(axis: Axes, table: DataFrame, readout: str, name: str) -> None:
+def _curves(axis: Axes, table: DataFrame, readout: str, name: str, drawn: Drawn) -> None:
     effect, low, high = table[["effect", "effect_low", "effect_high"]].iloc[0]
     heading(axis, f"sets of latents: {name}", f"whole effect {effect:.2f} [{low:.2f}, {high:.2f}], dotted")
     axis.axhline(effect, color=INK, linestyle=":", linewidth=1.2)
-    for ranking, (colour, line) in RANKINGS.items():
-        label = ranking if ranking == "change" else f"{ranking}, {readout}"
+    sizes: set[int] = set()
+    for ranking, (_, colour, line) in drawn.rankings.items():
+        label = f"{ranking} {readout}" if ranking.endswith(",") else ranking
         rows = table[table["ranking"] == label].sort_values("size")
+        sizes |= set(rows["size"])
         value, low, high = CHANGE
         axis.plot(rows["size"], rows[value], color=colour, linestyle=line)
         axis.fill_between(rows["size"], rows[low], rows[high], color=colour, alpha=0.15, linewidth=0)
     for whole, (colour, line) in WHOLES.items():
         for height in table.loc[table["ranking"] == whole, "change"]:
             axis.axhline(height, color=colour, linestyle=line, linewidth=1.2)
-    sizes = sorted(table.loc[table["ranking"] == "change", "size"].unique())
     axis.set_xscale("log", base=2)
-    axis.set_xticks(sizes, [str(size) for size in sizes])
+    axis.set_xticks(sorted(sizes), [str(size) for size in sorted(sizes)])
     axis.xaxis.set_minor_locator(NullLocator())
     axis.set_xlabel("latents moved together")
-    axis.set_ylabel("mean change of the read-out")
+    axis.set_ylabel("mean change of the read-out (nats)")
     axis.grid(axis="y")
 
 

@@ -143,12 +143,8 @@ class Family:
         unexpected: list[str],
         misshapen: list[str],
     ) -> str:
-        parts = [
-            f"{len(names)} {'tensor' if len(names) == 1 else 'tensors'} {kind} ({some(names)})"
-            for kind, names in (("missing", missing), ("unexpected", unexpected), ("misshapen", misshapen))
-            if names
-        ]
-        return f"checkpoint {where} is not {self.title}: {', '.join(parts)}; {self._expected(configuration)}"
+        faults = tensor_faults(missing, unexpected, misshapen)
+        return f"checkpoint {where} is not {self.title}: {faults}; {self._expected(configuration)}"
 
     def _expected(self, configuration: Mapping[str, Any]) -> str:
         """The published inventory to hold the file against: of its own sizes, or of the nearest ones."""
@@ -176,6 +172,15 @@ def normalise_names(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Ten
         return plain
     encoder_parts = ("embeddings.", "encoder.", "pooler.", "contact_head.")
     return {(prefix + name if name.startswith(encoder_parts) else name): tensor for name, tensor in plain.items()}
+
+
+def tensor_faults(missing: list[str], unexpected: list[str], misshapen: list[str]) -> str:
+    """What is wrong with a table of tensors, in one line."""
+    return ", ".join(
+        f"{len(names)} {'tensor' if len(names) == 1 else 'tensors'} {kind} ({some(names)})"
+        for kind, names in (("missing", missing), ("unexpected", unexpected), ("misshapen", misshapen))
+        if names
+    )
 
 
 def some(names: list[str], limit: int = 4) -> str:

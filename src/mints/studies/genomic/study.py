@@ -79,6 +79,8 @@ def open_pipeline(config: Config, *, pretraining: bool = False, quiet: bool = Fa
     """
     for motif in (config.motif, *(question.motif for question in config.motif_questions if question.motif)):
         load_motif(motif)
+    if pretraining and config.pretraining.family == "esm2":
+        raise UsageError("--pretraining.family: a model of DNA is of dnabert2 or nucleotide_transformer, not of esm2")
     if not pretraining and not config.tasks:
         raise UsageError(
             "no task to analyse: choose a profile, or give --train (labelled sequences) or --peaks with --genome"

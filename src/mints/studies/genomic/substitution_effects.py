@@ -27,9 +27,8 @@ from mints.features.universality import important, universality
 from mints.models.tokenizers import Encoding
 from mints.pipeline.run import Run
 from mints.report.latents import substitution_map_figure
-from mints.studies.genomic.latent_pairs import ASKED
 from mints.studies.genomic.questions import open_question
-from mints.studies.genomic.traced_pairs import Traced
+from mints.studies.genomic.traced_pairs import ASKED, TracedProbe
 
 MEASURES = ("wild_type_marginal", "masked_marginal", "other_tokens", "probe", "probe_elsewhere")
 
@@ -52,7 +51,7 @@ class Effects(NamedTuple):
     """Integrated gradients of the latents at the changed token, from the mutant to the wild type."""
 
 
-def trace_substitutions(run: Run, traced: Traced, asked: Any, limit: int) -> None:
+def trace_substitutions(run: Run, traced: TracedProbe, asked: Any, limit: int) -> None:
     """Score substitutions at so many sites, and ask whether the latents behind them know more than the token."""
     table: pd.DataFrame = run.load(f"tasks/{asked.task}.parquet")
     question = open_question(asked, table)
@@ -94,11 +93,11 @@ def chosen_sites(table: pd.DataFrame, found: pd.DataFrame, limit: int, rng: np.r
     return rows.iloc[np.sort(order)].reset_index(drop=True)
 
 
-def run_mutants(run: Run, traced: Traced, encodings: list[Encoding], changes: TokenChanges) -> Effects:
+def run_mutants(run: Run, traced: TracedProbe, encodings: list[Encoding], changes: TokenChanges) -> Effects:
     """All mutants of one sequence at a time: what changes, and which latents carry it."""
-    above, device = traced.above, traced.above.compute.device
+    above, device = traced.latents.above, traced.latents.above.compute.device
     change = np.zeros((len(changes.kept), len(READOUTS)))
-    at_changed = np.zeros((len(ASKED), len(changes.kept), traced.autoencoder.d_sae), dtype=np.float32)
+    at_changed = np.zeros((len(ASKED), len(changes.kept), traced.latents.autoencoder.d_sae), dtype=np.float32)
     for row in run.track(np.unique(changes.sequence), description="substitutions", unit="sequences"):
         wild = torch.from_numpy(encodings[row].ids)[None].to(device)
         of_row = np.flatnonzero(changes.sequence == row)
@@ -111,7 +110,7 @@ def run_mutants(run: Run, traced: Traced, encodings: list[Encoding], changes: To
             place = torch.from_numpy(changes.place[some]).to(device)
             nodes = gauss_legendre(NODES)
             at_changed[:, some] = attribute_changed(
-                above, traced.autoencoder, mutated, source, place, readout, nodes, ASKED
+                above, traced.latents.autoencoder, mutated, source, place, readout, nodes, ASKED
             )
             with torch.no_grad(), above.compute.autocast():
                 sides = (above.readouts(x, run, readout) for x, run in ((mutated.x, mutated), (source, original)))
@@ -121,10 +120,11 @@ def run_mutants(run: Run, traced: Traced, encodings: list[Encoding], changes: To
 
 
 def score(
-    traced: Traced, encodings: list[Encoding], changes: TokenChanges, kept: pd.DataFrame, effects: Effects
+    traced: TracedProbe, encodings: list[Encoding], changes: TokenChanges, kept: pd.DataFrame, effects: Effects
 ) -> pd.DataFrame:
     """The substitutions with both marginals and what they change elsewhere."""
-    encoder, compute, tokenizer = traced.above.encoder, traced.above.compute, traced.tokenizer
+    above, tokenizer = traced.latents.above, traced.tokenizer
+    encoder, compute = above.encoder, above.compute
     by_readout = {name: effects.change[:, place] for place, name in enumerate(READOUTS) if name != "substitution"}
     return kept.assign(
         wild_type_token=[tokenizer.vocabulary[token] for token in changes.wild_type],
@@ -136,7 +136,7 @@ def score(
 
 
 def universality_table(
-    run: Run, traced: Traced, sequences: list[str], changes: TokenChanges, kept: pd.DataFrame, effects: Effects
+    run: Run, traced: TracedProbe, sequences: list[str], changes: TokenChanges, kept: pd.DataFrame, effects: Effects
 ) -> pd.DataFrame:
     """One row per read-out, kind of identity and latent that matters in several sequences."""
     _, sequence = np.unique(changes.sequence, return_inverse=True)
@@ -155,11 +155,13 @@ def universality_table(
             table["q"] = benjamini_hochberg(table["p"].fillna(1.0).to_numpy())
             tables.append(table)
     table = pd.concat(tables, ignore_index=True).rename(columns={"latents": "latent"})
-    table.insert(0, "site", traced.above.site)
+    table.insert(0, "site", traced.latents.above.site)
     return table
 
 
-def identities(sequences: list[str], kept: pd.DataFrame, traced: Traced, changes: TokenChanges) -> dict[str, list[str]]:
+def identities(
+    sequences: list[str], kept: pd.DataFrame, traced: TracedProbe, changes: TokenChanges
+) -> dict[str, list[str]]:
     """What stands at every substitution in the wild type: base, three bases around it, token."""
     places = list(zip(kept["sequence"], kept["position"], strict=True))
     return {

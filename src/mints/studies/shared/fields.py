@@ -75,6 +75,13 @@ DASHBOARD_FIELDS = (
 )
 """Fields that decide what the dashboards show, beside those that say which sequences there are."""
 
+PLANTED_ARTIFACTS = (
+    "tables/planted_circuit.csv",
+    "tables/planted_circuit_detection.csv",
+    "figures/planted_circuit.png",
+)
+"""What `save_planted` leaves behind."""
+
 TOKENIZER_FILES = {
     "dnabert2": ("tokenizer.json", "tokenizer_config.json"),
     "nucleotide_transformer": ("vocab.txt", "tokenizer_config.json", "special_tokens_map.json"),

@@ -1,0 +1,1 @@
+"""Nanopore signal as data: reading, normalisation, chunks, k-mer levels, simulated current, and pairs for patching."""

@@ -312,7 +312,7 @@ def test_chapters_without_artifacts_name_the_step_that_makes_them(make_page, vis
     makers = {"patching/*_windows.csv": "patch", "motif_scoring/*_motif.json": "score", "tables/evidence.csv": "judge"}
     makers |= {"tables/calibration_*.csv": "calibrate", "tables/circuit_summary.csv": "export"}
     bare = make_page({}, {"motif_questions": [{"name": "ctcf"}]}, makers)
-    missing = {"head": "judge", "motifs": "patch", "circuits": "export", "calibration": "calibrate"}
+    missing = {"head": "judge", "motifs": "patch", "head-circuits": "export", "calibration": "calibrate"}
     with visit(bare) as seen:
         for chapter, step in missing.items():
             assert f"--from-step {step}" in seen.go(chapter).inner_text("main")

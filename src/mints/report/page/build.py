@@ -7,6 +7,9 @@ from collections.abc import Callable
 from mints.report.page.blocks import View
 from mints.report.page.page import Libraries, render
 from mints.report.page.saved import Saved
+from mints.report.page.views.basecaller_calibration import basecaller_calibration
+from mints.report.page.views.basecaller_patching import basecaller_patching
+from mints.report.page.views.basecaller_reads import basecaller_reads
 from mints.report.page.views.calibration import calibration
 from mints.report.page.views.circuits import circuits
 from mints.report.page.views.dictionaries import dictionaries
@@ -34,7 +37,7 @@ VIEWS: dict[str, tuple[Callable[[Saved], View], ...]] = {
         models,
     ),
     "protein": (front, dictionaries, latents, circuits),
-    "basecaller": (front,),
+    "basecaller": (front, basecaller_reads, basecaller_patching, basecaller_calibration),
 }
 """Chapters of each study's page, in their order."""
 

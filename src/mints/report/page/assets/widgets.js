@@ -76,13 +76,14 @@ function headChart(panel) {
 function headRow(question, name, row, panels) {
   const criteria = panels.map((panel) => {
     const value = `${shown(row[panel.value])} [${shown(row[`${panel.value}_low`])}, ${shown(row[`${panel.value}_high`])}]`;
-    return element("li", {}, element("strong", {}, `${panel.title}: `), `${panel.label} ${value}, registered ${shown(panel.threshold)}`);
+    const registered = panel.threshold === null || panel.threshold === undefined ? "" : `, registered ${shown(panel.threshold)}`;
+    return element("li", {}, element("strong", {}, `${panel.title}: `), `${panel.label} ${value}${registered}`);
   });
   const rest = Object.entries(row).filter(([key]) => !["layer", "head", "verdict"].includes(key));
   return element("div", {},
     element("h4", {}, `${name}: ${row.verdict || "no verdict"}`),
     element("ul", {}, ...criteria),
-    element("p", {}, element("a", { href: headAddress(question, name) }, `The page of ${name}`)),
+    PAGE.views.some((view) => view.anchor === "head") ? element("p", {}, element("a", { href: headAddress(question, name) }, `The page of ${name}`)) : null,
     element("details", {}, element("summary", {}, "all columns"), element("dl", { class: "columns" }, ...rest.flatMap(([key, value]) => [element("dt", {}, readable(key)), element("dd", {}, shown(value))]))),
   );
 }

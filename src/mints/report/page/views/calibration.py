@@ -25,9 +25,11 @@ LOOKS = {
     "restoration": ("@orange", "triangle-up", "solid"),
     "registered stack": ("@vermillion", "diamond", "solid"),
     "ceiling-relative stack": ("@vermillion", "diamond-open", "dot"),
+    "restoration above 0": ("@blue", "circle", "solid"),
+    "restoration beyond its nulls": ("@vermillion", "diamond", "solid"),
 }
 OTHER = ("@purple", "x", "solid")
-NULL_COLOURS = ("@blue", "@vermillion", "@green", "@purple")
+NULL_COLOURS = ("@blue", "@vermillion", "@green", "@purple", "@orange")
 
 
 def calibration(saved: Saved) -> View:
@@ -56,7 +58,7 @@ def sentence(row: Mapping[Hashable, Any]) -> str:
     return f"{capital(str(row['criterion']))}: {row['statement']}."
 
 
-def detection_chart(table: pd.DataFrame) -> Chart:
+def detection_chart(table: pd.DataFrame, source: str = DETECTION) -> Chart:
     """Share of the planted heads that each criterion found, by strength, with exact intervals."""
     strengths = sorted(table["strength"].unique().tolist())
     criteria = table["criterion"].unique().tolist()
@@ -83,7 +85,7 @@ def detection_chart(table: pd.DataFrame) -> Chart:
         f"{count} heads planted per strength; exact 95% intervals (Clopper–Pearson); dashed: {POWER:.0%}."
         " Equal curves are drawn side by side; choose an entry of the legend to hide or show a curve."
     )
-    return Chart("Planted detectors found, by strength", traces, layout, DETECTION, note, height)
+    return Chart("Planted detectors found, by strength", traces, layout, source, note, height)
 
 
 def detection_curve(
@@ -114,8 +116,13 @@ def detection_curve(
     }
 
 
-def alarms_chart(table: pd.DataFrame) -> Chart:
-    """False alarms of every criterion under every null: the rate as a bar, a line to its upper bound."""
+def alarms_chart(
+    table: pd.DataFrame, source: str = ALARMS, tested: str = "A null tests all heads per replicate."
+) -> Chart:
+    """False alarms of every criterion under every null: the rate as a bar, a line to its upper bound.
+
+    tested: what the tests of a null are.
+    """
     criteria, nulls = table["criterion"].unique().tolist(), table["null"].unique().tolist()
     traces: list[Trace] = []
     for index, null in enumerate(nulls):
@@ -135,10 +142,8 @@ def alarms_chart(table: pd.DataFrame) -> Chart:
         "legend": {**legend_below(height), "traceorder": "normal"},
     }
     called = f"{table['positives'].sum():,} of {table['tests'].sum():,} tests in all called a head."
-    note = (
-        f"{called} Lines end at the one-sided 95% bound; dashed: {ACCEPTED:.0%}. A null tests all heads per replicate."
-    )
-    return Chart("False alarms where there is no detector", traces, layout, ALARMS, note, height)
+    note = f"{called} Lines end at the one-sided 95% bound; dashed: {ACCEPTED:.0%}. {tested}"
+    return Chart("False alarms where there is no detector", traces, layout, source, note, height)
 
 
 def wrapped(criterion: str) -> str:

@@ -10,6 +10,7 @@ from mints.report.page.saved import Saved
 from mints.report.page.views.basecaller_calibration import basecaller_calibration
 from mints.report.page.views.basecaller_patching import basecaller_patching
 from mints.report.page.views.basecaller_reads import basecaller_reads
+from mints.report.page.views.behaviours import behaviours
 from mints.report.page.views.calibration import calibration
 from mints.report.page.views.circuits import circuits
 from mints.report.page.views.dictionaries import dictionaries
@@ -21,6 +22,7 @@ from mints.report.page.views.latents import latents
 from mints.report.page.views.models import models
 from mints.report.page.views.motifs import motifs
 from mints.report.page.views.probes import probes
+from mints.report.page.views.substitutions import substitutions
 
 VIEWS: dict[str, tuple[Callable[[Saved], View], ...]] = {
     "genomic": (
@@ -36,7 +38,7 @@ VIEWS: dict[str, tuple[Callable[[Saved], View], ...]] = {
         circuits,
         models,
     ),
-    "protein": (front, dictionaries, latents, circuits),
+    "protein": (front, substitutions, behaviours, dictionaries, latents, circuits),
     "basecaller": (front, basecaller_reads, basecaller_patching, basecaller_calibration),
 }
 """Chapters of each study's page, in their order."""

@@ -9,7 +9,7 @@ from mints.models.basecaller.crf import Targets
 from mints.models.basecaller.settings import parse_config
 from mints.models.basecaller.training import Chunks, evaluate, train
 from mints.models.compute import Compute
-from mints.models.pretraining import Recipe
+from mints.models.optimisation import Recipe
 
 CPU = Compute(torch.device("cpu"), "fp32")
 WIDTH = 16

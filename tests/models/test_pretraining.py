@@ -10,7 +10,8 @@ from mints.models.architecture import Architecture
 from mints.models.compute import Compute
 from mints.models.encoder import randomly_initialised
 from mints.models.masking import MaskedBatches, MaskedSequences
-from mints.models.pretraining import Recipe, evaluate, pretrain
+from mints.models.optimisation import Recipe
+from mints.models.pretraining import evaluate, pretrain
 from mints.models.tokenizers import FixedKmerTokenizer, ResidueTokenizer
 
 TOKENIZER = FixedKmerTokenizer.generate(1)

@@ -16,6 +16,7 @@ from matplotlib.text import Text
 from pandas.testing import assert_frame_equal
 
 from mints.report import figures
+from mints.report.training import training_curve_figure
 
 TASKS = [
     "promoter_tata",
@@ -127,7 +128,7 @@ DRAWN = {
     "layers": lambda tasks: figures.probe_layers_figure(layers_table(tasks, 13), dict.fromkeys(TASKS, 0.9)),
     "reliability": lambda tasks: figures.reliability_figure(reliability_table(tasks)),
     "loss": lambda _: figures.masked_token_loss_figure(loss_table()),
-    "curve": lambda _: figures.training_curve_figure(curve_table()),
+    "curve": lambda _: training_curve_figure(curve_table()),
 }
 
 
@@ -216,7 +217,7 @@ def test_figures_do_without_pyplot():
         (figures.probe_controls_figure, controls_table()),
         (figures.probe_layers_figure, layers_table()),
         (figures.masked_token_loss_figure, loss_table()),
-        (figures.training_curve_figure, curve_table()),
+        (training_curve_figure, curve_table()),
         (figures.reliability_figure, reliability_table()),
     ],
 )
@@ -357,7 +358,7 @@ def test_losses_of_model_and_floors_lie_at_their_values_in_nats():
 
 
 def test_the_training_curve_shows_both_losses_and_the_tokens_seen():
-    axis = figures.training_curve_figure(curve_table()).axes[0]
+    axis = training_curve_figure(curve_table()).axes[0]
     lines = {line.get_label(): line for line in axis.lines}
     for label, column in (("training", "train_loss"), ("held out", "heldout_loss")):
         (line,) = (line for name, line in lines.items() if name.startswith(label))

@@ -1,15 +1,10 @@
-"""Masked-language pretraining of small encoders, resumable to identical weights.
-
-The recipe: matrices are trained by Muon (Jordan et al. 2024), everything else by AdamW; linear warm-up, cosine decay,
-gradients clipped to norm 1.
-"""
+"""Masked-language pretraining of small encoders, resumable to identical weights (see `mints.models.optimisation`)."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,23 +13,15 @@ from torch.nn import functional
 from mints.models.compute import Compute
 from mints.models.encoder import Encoder
 from mints.models.masking import BatchSource, MaskedBatch, masked_losses
-
-FINAL_SHARE = 0.02
-"""Learning rate at the end, as a share of its peak."""
-
-
-class Recipe(NamedTuple):
-    """Numbers of a training run."""
-
-    steps: int
-    batch: int
-    learning_rate: float = 2.5e-3
-    warm_up: float = 0.06
-    """Share of the steps."""
-
-    weight_decay: float = 0.05
-    evaluate_every: int = 500
-    save_every: int = 500
+from mints.models.optimisation import (
+    Recipe,
+    descend,
+    load_state,
+    make_optimisers,
+    restore_optimisers,
+    save_state,
+    set_learning_rate,
+)
 
 
 class CurvePoint(NamedTuple):
@@ -109,12 +96,7 @@ def _train_step(
     with compute.autocast():
         logits = _masked_logits(encoder, batch, compute)
     loss = functional.cross_entropy(logits.float(), batch.truth.to(compute.device))
-    loss.backward()  # type: ignore[no-untyped-call]
-    torch.nn.utils.clip_grad_norm_(encoder.parameters(), 1.0)
-    for optimiser in optimisers:
-        optimiser.step()
-        optimiser.zero_grad()
-    return float(loss.detach())
+    return descend(loss, encoder, optimisers)
 
 
 def _optimisers(encoder: Encoder, recipe: Recipe) -> list[torch.optim.Optimizer]:
@@ -122,21 +104,7 @@ def _optimisers(encoder: Encoder, recipe: Recipe) -> list[torch.optim.Optimizer]
     tables = ("embed.", "positions.", "token_types.", "head.decoder")
     matrices = [p for name, p in encoder.named_parameters() if p.ndim == 2 and not name.startswith(tables)]
     others = [p for name, p in encoder.named_parameters() if p.ndim != 2 or name.startswith(tables)]
-    return [
-        torch.optim.Muon(
-            matrices, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, adjust_lr_fn="match_rms_adamw"
-        ),
-        torch.optim.AdamW(others, lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=0.0),
-    ]
-
-
-def set_learning_rate(optimisers: list[torch.optim.Optimizer], recipe: Recipe, step: int) -> None:
-    """Linear warm-up to the recipe's rate, cosine decay to `FINAL_SHARE` of it."""
-    warm = min(1.0, (step + 1) / max(1.0, recipe.warm_up * recipe.steps))
-    decay = max(FINAL_SHARE, 0.5 * (1 + math.cos(math.pi * step / recipe.steps)))
-    for optimiser in optimisers:
-        for group in optimiser.param_groups:
-            group["lr"] = recipe.learning_rate * warm * decay
+    return make_optimisers(matrices, others, recipe)
 
 
 def _save(
@@ -158,20 +126,17 @@ def _save(
         "running": running,
         "tokens": tokens,
     }
-    temporary = path.with_suffix(".tmp")
-    torch.save(state, temporary)
-    temporary.replace(path)
+    save_state(path, state)
 
 
 def _resume(
     path: Path, encoder: Encoder, optimisers: list[torch.optim.Optimizer], training: BatchSource
 ) -> tuple[list[CurvePoint], int, float, int]:
-    if not path.exists():
+    state = load_state(path)
+    if state is None:
         return [], 0, 0.0, 0
-    state: dict[str, Any] = torch.load(path, weights_only=True)
     encoder.load_state_dict(state["encoder"])
-    for optimiser, saved in zip(optimisers, state["optimisers"], strict=True):
-        optimiser.load_state_dict(saved)
+    restore_optimisers(optimisers, state["optimisers"])
     training.generator.set_state(state["generator"])
     curve = [CurvePoint(*point) for point in state["curve"]]
     return curve, state["step"], state["running"], state["tokens"]

@@ -156,33 +156,6 @@ def masked_token_loss_figure(table: DataFrame, *, level: float = 0.95) -> Figure
 
 
 @styled
-def training_curve_figure(table: DataFrame) -> Figure:
-    """Training and held-out loss against steps, with tokens on the upper axis.
-
-    table: columns step, tokens, train_loss, heldout_loss (nats per hidden token).
-    """
-    title = "Pretraining: masked-token loss"
-    if table.empty:
-        return nothing_measured(title)
-    grid = panel_grid(title, 1, 5.4, 2.8)
-    axis = grid.panels[0]
-    axis.plot(table["step"], table["train_loss"], color=VERMILLION, label="training (80/10/10 masking)")
-    heldout = "held out (all chosen tokens hidden)"
-    axis.plot(table["step"], table["heldout_loss"], "o-", color=BLUE, markersize=3, label=heldout)
-    axis.set_xlabel("step")
-    axis.set_ylabel("loss (nats per hidden token)")
-    axis.set_xlim(left=0)
-    axis.grid(axis="y")
-    axis.legend(loc="upper right")
-    per_step = float(table["tokens"].iloc[-1] / table["step"].iloc[-1]) / 1e6
-    above = axis.secondary_xaxis(
-        "top", functions=(lambda x: np.multiply(x, per_step), lambda x: np.divide(x, per_step))
-    )
-    above.set_xlabel("tokens seen (million)")
-    return grid.figure
-
-
-@styled
 def reliability_figure(table: DataFrame, *, level: float = 0.95) -> Figure:
     """Calibration of the probes: observed share of positives against the predicted probability, one panel per task.
 

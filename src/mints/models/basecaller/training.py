@@ -1,15 +1,14 @@
 """Training of small basecallers, resumable to identical weights.
 
 The loss is the negative log-likelihood of each chunk's bases under the CRF, per base. Matrices inside the encoder are
-trained by Muon (Jordan et al. 2024), everything else by AdamW; linear warm-up, cosine decay, gradients clipped to
-norm 1.
+trained by Muon, everything else by AdamW (see `mints.models.optimisation`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -19,7 +18,15 @@ from mints.models.basecaller import crf
 from mints.models.basecaller.crf import Targets
 from mints.models.basecaller.model import Basecaller
 from mints.models.compute import Compute
-from mints.models.pretraining import Recipe, set_learning_rate
+from mints.models.optimisation import (
+    Recipe,
+    descend,
+    load_state,
+    make_optimisers,
+    restore_optimisers,
+    save_state,
+    set_learning_rate,
+)
 
 
 class Chunks(NamedTuple):
@@ -105,12 +112,7 @@ def _train_step(
 ) -> float:
     with compute.autocast():
         loss = _losses(basecaller, chunks, compute).sum() / chunks.targets.lengths.sum().to(compute.device)
-    loss.backward()  # type: ignore[no-untyped-call]
-    torch.nn.utils.clip_grad_norm_(basecaller.parameters(), 1.0)
-    for optimiser in optimisers:
-        optimiser.step()
-        optimiser.zero_grad()
-    return float(loss.detach())
+    return descend(loss, basecaller, optimisers)
 
 
 def _optimisers(basecaller: Basecaller, recipe: Recipe) -> list[torch.optim.Optimizer]:
@@ -119,12 +121,7 @@ def _optimisers(basecaller: Basecaller, recipe: Recipe) -> list[torch.optim.Opti
     inside = {name for name, parameter in named if name.startswith("encoder.") and parameter.ndim == 2}
     matrices = [parameter for name, parameter in named if name in inside]
     others = [parameter for name, parameter in named if name not in inside]
-    return [
-        torch.optim.Muon(
-            matrices, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, adjust_lr_fn="match_rms_adamw"
-        ),
-        torch.optim.AdamW(others, lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=0.0),
-    ]
+    return make_optimisers(matrices, others, recipe)
 
 
 def _save(
@@ -144,18 +141,15 @@ def _save(
         "bases": bases,
         "running": running,
     }
-    temporary = path.with_suffix(".tmp")
-    torch.save(state, temporary)
-    temporary.replace(path)
+    save_state(path, state)
 
 
 def _resume(
     path: Path, basecaller: Basecaller, optimisers: list[torch.optim.Optimizer]
 ) -> tuple[list[CurvePoint], int, int, float]:
-    if not path.exists():
+    state = load_state(path)
+    if state is None:
         return [], 0, 0, 0.0
-    state: dict[str, Any] = torch.load(path, weights_only=True)
     basecaller.load_state_dict(state["basecaller"])
-    for optimiser, saved in zip(optimisers, state["optimisers"], strict=True):
-        optimiser.load_state_dict(saved)
+    restore_optimisers(optimisers, state["optimisers"])
     return [CurvePoint(*point) for point in state["curve"]], state["step"], state["bases"], state["running"]

@@ -23,7 +23,7 @@ from mints.models.basecaller.model import Basecaller, randomly_initialised
 from mints.models.basecaller.settings import BonitoConfig, parse_config
 from mints.models.basecaller.training import Chunks, CurvePoint, train
 from mints.models.compute import Compute, resolve_compute
-from mints.models.pretraining import Recipe
+from mints.models.optimisation import Recipe
 from mints.pipeline.run import Run
 from mints.report import training as figures
 from mints.studies.basecaller.pore import simulated_levels

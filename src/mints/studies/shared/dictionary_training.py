@@ -7,11 +7,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
-
 from mints.features.stream import BEGINNING, ActivationStream, Position
 from mints.features.training import Recipe, Trainer
 from mints.models.encoder import Encoder
+from mints.models.optimisation import load_state, save_state
 from mints.pipeline.run import Run
 from mints.studies.shared.dictionaries import UNTRAINED, site_folder, sweep_folders
 from mints.studies.shared.models import OpenModel
@@ -100,16 +99,14 @@ def train_dictionaries(
 def save(path: Path, trainers: dict[Dictionary, Trainer], step: int, place: Position) -> None:
     """Write the state after a step; a reader sees the old file or the new one."""
     state = {"step": step, "place": tuple(place), "trainers": [trainer.state() for trainer in trainers.values()]}
-    temporary = path.with_suffix(".tmp")
-    torch.save(state, temporary)
-    temporary.replace(path)
+    save_state(path, state)
 
 
 def restore(path: Path, trainers: dict[Dictionary, Trainer]) -> tuple[int, Position]:
     """Steps that are done and where the next batch begins; the trainers are brought there."""
-    if not path.exists():
+    state = load_state(path)
+    if state is None:
         return 0, BEGINNING
-    state: dict[str, Any] = torch.load(path, weights_only=True)
     for trainer, saved in zip(trainers.values(), state["trainers"], strict=True):
         trainer.load_state(saved)
     return state["step"], Position(*state["place"])

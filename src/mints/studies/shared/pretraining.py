@@ -15,10 +15,11 @@ from mints.models.compute import resolve_compute
 from mints.models.encoder import Encoder, randomly_initialised
 from mints.models.families import FAMILIES
 from mints.models.masking import BatchSource
-from mints.models.pretraining import CurvePoint, Recipe, pretrain
+from mints.models.optimisation import Recipe
+from mints.models.pretraining import CurvePoint, pretrain
 from mints.models.tokenizers import Tokenizer
 from mints.pipeline.run import Run
-from mints.report import figures
+from mints.report.training import training_curve_figure
 from mints.studies.shared.fields import TOKENIZER_FILES
 from mints.study_config import Pretraining
 
@@ -50,7 +51,7 @@ def train_and_save(run: Run, tokenizer: Tokenizer, training: BatchSource, heldou
     save_checkpoint(run, encoder.cpu(), tokenizer)
     table = pd.DataFrame(curve)
     run.save("tables/training_curve.csv", table)
-    run.figure("training_curve", figures.training_curve_figure(table))
+    run.figure("training_curve", training_curve_figure(table))
     return encoder
 
 

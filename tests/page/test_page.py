@@ -5,6 +5,8 @@ import pandas as pd
 import pytest
 from page.conftest import HOSTILE
 
+from mints.report.page.blocks import table_block
+
 
 def evidence(question="ctcf"):
     rows = [(question, layer, head) for layer in range(2) for head in range(3)]
@@ -85,6 +87,19 @@ def test_tables_filter_sort_and_download(page, visit):
         lines = list(filter(None, download.value.path().read_text().splitlines()))
         assert len(lines) == 7
         assert lines[1].split(",")[3:6] == ['"0.1"', '"0.05"', '"0.15"']
+
+
+def test_a_columns_numbers_have_as_many_decimals_in_every_row(make_page, visit):
+    table = pd.DataFrame({"task": ["a", "b", "c"], "difference": [0.3, -0.0252, 1.55e-6], "n": [1, 2, 2400]})
+    table = table.assign(difference_low=-1.0, difference_high=1.0)
+    with visit(make_page({"tables/beyond_composition.csv": table})) as seen:
+        rows = seen.go("probes").locator("figure.table").first.locator("tbody tr").all_inner_texts()
+    assert [row.split()[:3] for row in rows] == [["a", "0.3000", "1"], ["b", "-0.0252", "2"], ["c", "0.0000", "2,400"]]
+
+
+def test_columns_are_named_as_a_reader_writes_them():
+    table = table_block(pd.DataFrame(columns=["auroc_low", "n_test", "rho"]), "", "")
+    assert table.columns == ["AUROC low", "n test", "ρ"]
 
 
 def test_what_is_missing_says_which_command_makes_it(make_page, visit):

@@ -16,6 +16,10 @@ import pandas as pd
 SIGNIFICANT = 5
 """Digits of a number in the page; the artifacts have all of them."""
 
+MEASURES = {"auroc": "AUROC", "auprc": "AUPRC", "mcc": "MCC", "f1": "F1", "l0": "L0", "rho": "ρ", "pm": "PM"}
+MEASURES |= {"qk": "QK", "ov": "OV", "gc": "GC", "dms": "DMS", "blosum62": "BLOSUM62"}
+"""Words of column names that a reader writes otherwise."""
+
 Tone = Literal["yes", "no", "open"]
 
 
@@ -112,8 +116,13 @@ class View(NamedTuple):
 
 def table_block(table: pd.DataFrame, title: str, source: str, *, note: str = "", page_length: int = 10) -> Table:
     """A data frame as a table, its columns named as a reader would."""
-    columns = [str(column).replace("_", " ") for column in table.columns]
+    columns = [heading(str(column)) for column in table.columns]
     return Table(title, columns, [list(row) for row in table.itertuples(index=False)], source, note, page_length)
+
+
+def heading(column: str) -> str:
+    """A column's name as a reader writes it."""
+    return " ".join(MEASURES.get(word, word) for word in column.split("_"))
 
 
 def plain(value: Any) -> Any:

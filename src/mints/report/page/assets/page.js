@@ -48,8 +48,9 @@ function drawChoice(block) {
   return element("section", { class: "choice" }, element("div", { role: "tablist", "aria-label": block.label }, element("span", { class: "label" }, block.label), ...buttons), inside);
 }
 
+/** A name as a reader writes it; a model's sites keep theirs. */
 function readable(name) {
-  return name.replaceAll("_", " ");
+  return name.includes(".hook_") ? name : name.replaceAll("_", " ");
 }
 
 /** A claim of the front page: question, answer, and a mark that needs no colour to be read. */

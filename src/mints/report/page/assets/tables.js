@@ -13,9 +13,30 @@ function tableLibrary() {
 }
 
 /** Cells are text, never markup; numbers are short on the screen and whole where they are sorted or downloaded. */
-function cell(value, purpose) {
-  if (purpose === "sort" || purpose === "type") return value === null ? -Infinity : typeof value === "boolean" ? Number(value) : value;
-  return purpose === "display" ? escaped(shown(value)) : value ?? "";
+function cells(written) {
+  return (value, purpose) => {
+    if (purpose === "sort" || purpose === "type") return value === null ? -Infinity : typeof value === "boolean" ? Number(value) : value;
+    return purpose === "display" ? escaped(written(value)) : value ?? "";
+  };
+}
+
+/** How a column's numbers are written: with as many decimals in every row as give the middle one three digits. Those of
+ * p, q and whatever spans many orders of magnitude are written one by one. */
+function writtenAlike(title, values) {
+  const sizes = values.filter((value) => typeof value === "number" && !Number.isInteger(value)).map(Math.abs).sort((a, b) => a - b);
+  const middle = sizes[sizes.length >> 1];
+  if (/(^| )[pq]( |$)/.test(title) || !(middle > 1e-4) || sizes.at(-1) > 1e4 * middle) return shown;
+  const digits = Math.min(Math.max(2 - Math.floor(Math.log10(middle)), 0), 5);
+  const fixed = { minimumFractionDigits: digits, maximumFractionDigits: digits };
+  return (value) => (typeof value !== "number" || Number.isInteger(value) ? shown(value) : (Number(value.toFixed(digits)) || 0).toLocaleString("en", fixed));
+}
+
+const LONG = 32; // letters of a text from which on it may take several lines
+
+/** A column as DataTables wants it. */
+function column(title, values) {
+  const long = values.some((value) => typeof value === "string" && value.length > LONG);
+  return { title: escaped(title), render: cells(writtenAlike(title, values)), className: long ? "words" : "" };
 }
 
 function escaped(text) {
@@ -30,7 +51,7 @@ function drawTable(block) {
     const small = block.rows.length <= block.page_length;
     new DataTable(table, {
       data: block.rows,
-      columns: block.columns.map((title) => ({ title: escaped(title), render: cell })),
+      columns: block.columns.map((title, index) => column(title, block.rows.map((row) => row[index]))),
       order: [], autoWidth: false, scrollX: true,
       paging: !small, pageLength: block.page_length, lengthChange: false,
       info: !small,

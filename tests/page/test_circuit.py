@@ -229,7 +229,8 @@ def test_what_is_shown_is_exported_as_json_svg_and_png(page, revisit):
 def test_the_front_says_whether_a_circuit_carries_the_behaviour_and_what_tracing_would_have_found(page, revisit):
     with revisit(page) as seen:
         claims = seen.go().inner_text(".claims")
-    assert "16 latents with the error nodes keep 0.90 [0.80, 1.00] of the contrast" in claims
+    assert "Exploratory: 16 latents with the error nodes keep 0.90 [0.80, 1.00] of the contrast" in claims
+    assert "0.20 [0.10, 0.30] (mean, smallest, largest of 3)." in claims
     assert "Planted circuits found: 0 of 6 at strength 0, 6 of 6 at strength 1." in claims
 
 

@@ -47,7 +47,7 @@ def components():
     ]
     table = pd.DataFrame(rows, columns=["direction", "granularity", "layer"])
     flag = np.where((table["granularity"] == "residual") & (table["layer"] == 0), "proves nothing", "")
-    return table.assign(pm=0.5, pm_low=0.4, pm_high=0.6, flag=flag)
+    return table.assign(readout_layer=1, pm=0.5, pm_low=0.4, pm_high=0.6, flag=flag)
 
 
 def examples_of(question):
@@ -252,6 +252,7 @@ def test_patching_marks_the_motif_and_draws_intervals_nulls_and_what_proves_noth
         told = opened.inner_text("main")
         assert "by 0.500 [0.200, 0.800] over 40 pairs" in told
         assert "rank correlation 0.88" in told
+        assert "1 at every layer up to the read-out's (1) and 0 above it, by construction." in told
         assert "ctcf: checks of the patching itself" in told
 
 

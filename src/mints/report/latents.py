@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 from matplotlib.typing import LineStyleType
+from numpy import ndarray
 from pandas import DataFrame
 
 from mints.report.forest import Estimates, Group, forest
@@ -163,7 +165,7 @@ def substitution_map_figure(table: DataFrame, *, question: str = "") -> Figure:
     grid = panel_grid(title, len(MEASURES), max(4.2, 0.22 * width), 1.7, columns=2)
     edges = np.stack([np.arange(width) - 0.5, np.arange(width) + 0.5], axis=1)
     for (measure, (name, unit)), axis in zip(MEASURES.items(), grid.panels, strict=True):
-        values = _by_place(table, measure, width)
+        values = by_place(table, measure, width)
         cells = draw_cells(axis, edges, values, colours_around(values, 0))
         axis.axhline(len(BASES) - 0.5, color=INK, linewidth=0.8)
         axis.set_yticks(range(len(BASES) + 1), [*BASES, "elsewhere"])
@@ -178,10 +180,17 @@ def substitution_map_figure(table: DataFrame, *, question: str = "") -> Figure:
     return grid.figure
 
 
-def _by_place(table: DataFrame, measure: str, width: int) -> np.ndarray:
-    """Rows: the four bases at sites, then the controls; columns: offsets."""
-    at_sites = table[table["kind"] == "site"].pivot_table(index="motif_mutant", columns="offset", values=measure)
-    elsewhere = table[table["kind"] == "control"].groupby("offset")[measure].mean()
+def by_place(
+    table: DataFrame, measure: str, width: int, statistic: Literal["mean", "count"] = "mean"
+) -> Float[ndarray, "row place"]:
+    """A measure of all substitutions of a cell: their mean, or their `count`.
+
+    Rows: the four bases at sites, then the controls; columns: places in the motif. NaN where there is none.
+    """
+    at_sites = table[table["kind"] == "site"].pivot_table(
+        index="motif_mutant", columns="offset", values=measure, aggfunc=statistic
+    )
+    elsewhere = table[table["kind"] == "control"].groupby("offset")[measure].agg(statistic)
     places = range(width)
     rows = at_sites.reindex(index=list(BASES), columns=places).to_numpy(dtype=float)
     return np.vstack([rows, elsewhere.reindex(places).to_numpy(dtype=float)])

@@ -22,6 +22,9 @@ MEASURES |= {"qk": "QK", "ov": "OV", "gc": "GC", "dms": "DMS", "blosum62": "BLOS
 
 Tone = Literal["yes", "no", "open"]
 
+EXPLORATORY = "Exploratory: "
+"""Begins the answer of a claim whose rule was set after results had been seen."""
+
 
 @dataclass(frozen=True)
 class Text:
@@ -42,7 +45,7 @@ class Missing:
 
 @dataclass(frozen=True)
 class Table:
-    """A table that sorts, filters and downloads as CSV."""
+    """A table that sorts, filters and downloads as CSV; beside a column `site`, each `latent` links to its page."""
 
     title: str
     columns: Sequence[str]
@@ -65,6 +68,9 @@ class Chart:
     source: str
     note: str = ""
     height: int = 360
+    latents: Sequence[tuple[str, int]] = ()
+    """Site and number of those that it shows: below it stand links to their pages."""
+
     kind: str = field(default="chart", init=False)
 
 

@@ -18,6 +18,7 @@ from mints.report.page.views.front import front, headline
 from mints.report.page.views.head import head
 from mints.report.page.views.head_circuits import head_circuits
 from mints.report.page.views.heads import heads
+from mints.report.page.views.interventions import interventions
 from mints.report.page.views.latents import latents
 from mints.report.page.views.models import models
 from mints.report.page.views.motifs import motifs
@@ -34,6 +35,7 @@ VIEWS: dict[str, tuple[Callable[[Saved], View], ...]] = {
         head_circuits,
         calibration,
         dictionaries,
+        interventions,
         latents,
         circuits,
         models,

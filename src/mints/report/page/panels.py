@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
 
 from mints.report.page.marks import Shape, Trace
 
 GAP = 0.07
 DIVERGING = ((0, "#a6611a"), (0.25, "#dfc27d"), (0.5, "#f5f5f5"), (0.75, "#80cdc1"), (1, "#018571"))
 SEQUENTIAL = ((0, "#f4f8fb"), (0.5, "#0072b2"), (1, "#06263a"))
+TAIL = 1.0
+"""Percent of cells at either end that the colours do not tell apart, so that a few do not pale the rest."""
 
 
 class Panel(NamedTuple):
@@ -57,9 +64,22 @@ def band(low: float, high: float, *, colour: str = "@orange", opacity: float = 0
     return {"type": "rect", **ends, "fillcolor": colour, "opacity": opacity, "line": {"width": 0}, "layer": "below"}
 
 
+def reach(values: Float[ndarray, "..."], centre: float) -> dict[str, float]:
+    """Ends of a colour scale around its middle."""
+    there = np.abs(values[np.isfinite(values)] - centre)
+    limit = float(np.percentile(there, 100 - TAIL)) if len(there) else 1.0
+    limit = limit or 1.0
+    return {"zmin": centre - limit, "zmax": centre + limit}
+
+
 def literal(text: object) -> str:
     """Text as Plotly shows it letter by letter: it reads some markup in labels."""
     return html.escape(str(text), quote=False)
+
+
+def broken(text: str) -> str:
+    """A label on two lines, where it has a place to break: before one of its small words."""
+    return re.sub(r" (?=(?:of|at|from) )", "<br>", text, count=1)
 
 
 def capital(text: str) -> str:

@@ -87,6 +87,7 @@ function framed(block, inside) {
     element(
       "figcaption", {},
       block.note ? element("span", { class: "note" }, block.note + " ") : null,
+      block.latents ? latentLinks(block.latents) : null,
       block.source ? element("a", { class: "source", href: `../${encodeURI(block.source)}` }, block.source) : null,
     ),
   );

@@ -80,7 +80,7 @@ function drawCircuit(block) {
   }
   function setAddress() {
     const place = [document.getElementById("content").dataset.anchor, graph.name, ...(focus === null ? [] : [graph.nodes[focus].id])];
-    history.replaceState(null, "", `#/${place.map(encodeURIComponent).join("/")}`);
+    history.replaceState(null, "", addressOf(...place));
   }
   function follow() {
     if (!drawing.isConnected) return void window.removeEventListener("place", follow);

@@ -12,14 +12,14 @@ function nodeDetails(graph, part, number, choose, chooseLink) {
     ))));
   };
   const kind = MARKS[node.kind]?.name ?? node.kind;
+  const page = node.kind === "feature" ? latentAddress(node.site, node.feature) : null;
   const facts = Object.entries(known?.facts ?? {}).map(([name, value]) => `${name} ${shown(value)}`).join(", ");
   return element("div", {},
     element("h4", {}, node.id),
     element("p", {}, `${kind[0].toUpperCase()}${kind.slice(1)}${node.site ? ` of ${node.site}` : ""}. `,
       effect ? `Effect on the behaviour: ${edgeSentence(effect)}. ` : "",
       facts ? `On test sequences, against ${known.asked}: ${facts}. ` : "",
-      node.kind === "feature" && hasDashboard(node.site, node.feature)
-        ? element("a", { href: `#/latents/${encodeURIComponent(node.site)}/${node.feature}` }, "All about this latent") : null),
+      page ? element("a", { href: page }, "All about this latent") : null),
     element("div", { class: "sides" }, edges("target", "source", "Reached by"), edges("source", "target", "Reaches")),
     known?.examples?.length ? element("div", {}, element("h5", {}, "Where it is active"), sequenceList(known)) : null,
   );
@@ -42,11 +42,4 @@ function edgeDetails(graph, link, choose) {
     element("h4", {}, end(link.source), " → ", end(link.target)),
     element("p", {}, `Edge ${KINDS[link.kind] ?? link.kind}: ${edgeSentence(link)}; ${clear}. It is ${shown(link.size / graph.largest[link.kind])} of the largest of its kind.`),
   );
-}
-
-/** Whether the chapter of the latents has this one. */
-function hasDashboard(site, feature) {
-  const chapter = PAGE.views.find((view) => view.anchor === "latents");
-  const widget = chapter?.blocks.find((block) => block.kind === "latents");
-  return widget?.content.sites.some((each) => each.site === site && each.latents.some((latent) => latent.latent === feature)) ?? false;
 }

@@ -3,11 +3,6 @@
 WIDGETS.head = drawHeadPage;
 WIDGETS.columns = drawColumns;
 
-/** Address of a head's page. */
-function headAddress(question, name) {
-  return `#/head/${encodeURIComponent(question)}/${name}`;
-}
-
 function drawHeadPage(block) {
   const { questions } = block.content;
   const asked = picker("motif", Object.keys(questions), readable);
@@ -16,7 +11,7 @@ function drawHeadPage(block) {
   const before = element("button", { type: "button", onclick: () => step(-1) }, "‹ previous");
   const after = element("button", { type: "button", onclick: () => step(1) }, "next ›");
   const bar = element("div", { class: "controls headbar", role: "toolbar", tabindex: 0, "data-arrows": true, "aria-label": "heads; left and right arrow keys turn" },
-    element("a", { href: "#/heads" }, "all heads"), element("label", {}, "Motif ", asked), element("label", {}, "Head ", heads), before, after);
+    element("a", { href: addressOf("heads") }, "all heads"), element("label", {}, "Motif ", asked), element("label", {}, "Head ", heads), before, after);
   let shownAt = "";
 
   function place() {
@@ -25,7 +20,7 @@ function drawHeadPage(block) {
     const names = Object.keys(questions[known].heads);
     return [known, names.includes(name) ? name : names[0]];
   }
-  const go = (question, name) => { location.hash = headAddress(question, name).slice(1); };
+  const go = (question, name) => { location.hash = addressOf("head", question, name); };
   function step(by) {
     const [question, name] = place();
     const names = Object.keys(questions[question].heads);
@@ -77,7 +72,7 @@ function drawExamples(page, question, name) {
   const title = "Sequences, with this head's attention over the bases";
   if (!page.examples.length) return drawBlock({ kind: "missing", what: "example sequences", advice: page.advice ?? "there is none" });
   const { received, patterns } = page.heads[name];
-  const links = page.with_patterns.flatMap((each) => [" ", element("a", { href: headAddress(question, each) }, each)]);
+  const links = page.with_patterns.flatMap((each) => [" ", element("a", { href: addressOf("head", question, each) }, each)]);
   const rest = patterns.length ? null : element("p", { class: "quiet" }, "Where single tokens look was saved for the heads that are strongest by a criterion:", ...links);
   const drawn = page.examples.map((example, index) => drawAttended(example, received[index], patterns[index]));
   return framed({ kind: "examples", title, source: page.source, note: "Bars: attention to the token below. Bold and underlined: a site of the motif. Drawn at random among sequences with a site, and one negative without." }, element("div", {}, ...drawn, rest));

@@ -1,6 +1,24 @@
 // Dashboards of latents: a list to search and to sort, and beside it all that is known of the chosen one.
 
 WIDGETS.latents = drawLatents;
+let dashboards = null; // sites with their latents that have a page
+
+/** Address of a latent's page; null where it has none. */
+function latentAddress(site, latent) {
+  if (!dashboards) {
+    const chapter = PAGE.views.find((view) => view.anchor === "latents");
+    const sites = chapter?.blocks.find((block) => block.kind === "latents")?.content.sites ?? [];
+    dashboards = new Set(sites.flatMap((each) => each.latents.map((known) => `${each.site}/${known.latent}`)));
+  }
+  return dashboards.has(`${site}/${latent}`) ? addressOf("latents", site, latent) : null;
+}
+
+/** Links to the pages of these latents, of as many as have one; null where none has. */
+function latentLinks(latents) {
+  const links = latents.map(([site, latent]) => [latentAddress(site, latent), latent]).filter(([address]) => address)
+    .map(([address, latent]) => element("a", { href: address }, `F${latent}`));
+  return links.length ? element("span", { class: "pages" }, "Pages of latents: ", ...links.flatMap((link) => [link, " "])) : null;
+}
 
 function drawLatents(block) {
   const { sites, sorted_by: keys } = block.content;
@@ -40,7 +58,7 @@ function drawLatents(block) {
       else button.removeAttribute("aria-current");
     }
     board.replaceChildren(...(latent ? [element("h4", {}, `${site.site} · F${latent.latent}`), ...latent.blocks.map(drawBlock)] : [element("p", { class: "quiet" }, "This site has no latent to show.")]));
-    if (address && latent) history.replaceState(null, "", `#/${[document.getElementById("content").dataset.anchor, site.site, latent.latent].map(encodeURIComponent).join("/")}`);
+    if (address && latent) history.replaceState(null, "", addressOf(document.getElementById("content").dataset.anchor, site.site, latent.latent));
   }
   function open(name, number, address = true) {
     site = sites.find((each) => each.site === name) ?? sites[0];

@@ -59,7 +59,7 @@ function drawClaim(claim, anchor) {
   return element(
     "li", { class: `claim ${claim.tone}` },
     element("span", { class: "mark", "aria-label": claim.tone }, mark),
-    element("div", {}, element("a", { class: "asked", href: `#/${anchor}` }, claim.question), element("p", {}, claim.answer)),
+    element("div", {}, element("a", { class: "asked", href: addressOf(anchor) }, claim.question), element("p", {}, claim.answer)),
   );
 }
 
@@ -72,13 +72,29 @@ function drawView(view) {
   return element("article", { class: "view", id: `view-${view.anchor}` }, ...parts, ...view.blocks.map(drawBlock));
 }
 
+/** Address of a place in the page: a chapter, and what is shown of it. Names may hold anything, slashes as well. */
+function addressOf(...names) {
+  return `#/${names.map(encodeURIComponent).join("/")}`;
+}
+
+/** The names in an address; one that is no proper encoding, as written by hand, is taken as it stands. */
+function placeOf(address) {
+  return address.replace(/^#\/?/, "").split("/").map((name) => {
+    try {
+      return decodeURIComponent(name);
+    } catch {
+      return name;
+    }
+  });
+}
+
 /** Show the chapter that the address names; what follows a second slash is the chapter's own business. */
 function show() {
-  const [anchor, ...rest] = decodeURIComponent(location.hash.replace(/^#\/?/, "")).split("/");
+  const [anchor, ...rest] = placeOf(location.hash);
   const view = PAGE.views.find((each) => each.anchor === anchor) ?? PAGE.views[0];
   PAGE.place = rest;
   for (const link of document.querySelectorAll("#chapters a")) {
-    if (link.hash === `#/${view.anchor}`) link.setAttribute("aria-current", "page");
+    if (link.hash === addressOf(view.anchor)) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
   document.title = `${view.title} · ${PAGE.title}`;
@@ -103,7 +119,7 @@ function turn(event) {
   if (!step || within || event.altKey || event.ctrlKey || event.metaKey) return;
   const now = PAGE.views.findIndex((view) => view.anchor === document.getElementById("content").dataset.anchor);
   const next = PAGE.views[now + step];
-  if (next) location.hash = `#/${next.anchor}`;
+  if (next) location.hash = addressOf(next.anchor);
 }
 
 /** DataTables takes its colours from a class of the root. */
@@ -112,7 +128,7 @@ function nightfall() {
 }
 
 function open() {
-  const chapters = PAGE.views.map((view) => element("a", { href: `#/${view.anchor}` }, view.chapter));
+  const chapters = PAGE.views.map((view) => element("a", { href: addressOf(view.anchor) }, view.chapter));
   document.getElementById("chapters").append(...chapters);
   const menu = document.getElementById("menu");
   menu.addEventListener("click", () => foldMenu(menu.getAttribute("aria-expanded") === "true"));

@@ -33,10 +33,19 @@ function writtenAlike(title, values) {
 
 const LONG = 32; // letters of a text from which on it may take several lines
 
-/** A column as DataTables wants it. */
-function column(title, values) {
+/** Numbers of latents, each a link to its page where it has one. site: place of the row's site among its cells. */
+function linkedCells(plain, site) {
+  return (value, purpose, row) => {
+    const address = purpose === "display" ? latentAddress(row[site], value) : null;
+    return address ? `<a href="${escaped(address)}">${escaped(String(value))}</a>` : plain(value, purpose);
+  };
+}
+
+/** A column as DataTables wants it. site: place of the column of sites; below 0 where the table has none. */
+function column(title, values, site) {
   const long = values.some((value) => typeof value === "string" && value.length > LONG);
-  return { title: escaped(title), render: cells(writtenAlike(title, values)), className: long ? "words" : "" };
+  const plain = cells(writtenAlike(title, values));
+  return { title: escaped(title), render: title === "latent" && site >= 0 ? linkedCells(plain, site) : plain, className: long ? "words" : "" };
 }
 
 function escaped(text) {
@@ -51,7 +60,7 @@ function drawTable(block) {
     const small = block.rows.length <= block.page_length;
     new DataTable(table, {
       data: block.rows,
-      columns: block.columns.map((title, index) => column(title, block.rows.map((row) => row[index]))),
+      columns: block.columns.map((title, index) => column(title, block.rows.map((row) => row[index]), block.columns.indexOf("site"))),
       order: [], autoWidth: false, scrollX: true,
       paging: !small, pageLength: block.page_length, lengthChange: false,
       info: !small,

@@ -83,7 +83,7 @@ function headRow(question, name, row, panels) {
   return element("div", {},
     element("h4", {}, `${name}: ${row.verdict || "no verdict"}`),
     element("ul", {}, ...criteria),
-    PAGE.views.some((view) => view.anchor === "head") ? element("p", {}, element("a", { href: headAddress(question, name) }, `The page of ${name}`)) : null,
+    PAGE.views.some((view) => view.anchor === "head") ? element("p", {}, element("a", { href: addressOf("head", question, name) }, `The page of ${name}`)) : null,
     element("details", {}, element("summary", {}, "all columns"), element("dl", { class: "columns" }, ...rest.flatMap(([key, value]) => [element("dt", {}, readable(key)), element("dd", {}, shown(value))]))),
   );
 }

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from mints.report.page.blocks import Block, Chart, Choice, Claim, Missing, Tone, View, Widget, table_block
+from mints.report.page.blocks import EXPLORATORY, Block, Chart, Choice, Claim, Missing, Tone, View, Widget, table_block
 from mints.report.page.circuit_data import explored
 from mints.report.page.marks import horizontal, interval, named
 from mints.report.page.saved import Saved
@@ -170,9 +170,10 @@ def claims(curves: pd.DataFrame, planted: pd.DataFrame) -> list[Claim]:
         row = at.iloc[0]
         of = f" {named(str(behaviour))}" if behaviour else ""
         told = (
-            f"{int(row['nodes'])} latents{' of' + of if of else ''} with the error nodes keep"
+            f"{EXPLORATORY}{int(row['nodes'])} latents{' of' + of if of else ''} with the error nodes keep"
             f" {interval(row['value'], row['low'], row['high'])} of the contrast; random circuits of that size"
-            f" {interval(row['random_mean'], row['random_low'], row['random_high'])} (mean, smallest, largest)."
+            f" {interval(row['random_mean'], row['random_low'], row['random_high'])} (mean, smallest, largest of"
+            f" {int(row['random_circuits'])})."
         )
         tone: Tone = "yes" if row["low"] > row["random_high"] else "no"
         made.append(Claim(f"Does a circuit of few latents carry the behaviour{of}?", told, tone))

@@ -86,7 +86,9 @@ def score_chart(judged: pd.DataFrame, baselines: pd.DataFrame) -> Chart:
         "legend": {"y": -0.1},
     }
     note = "★: above every baseline and the null (q ≤ 0.05). 95% intervals over window clusters; chosen on validation."
-    return Chart("Concepts and their best latents", traces, layout, SCORES, note, 140 + 24 * len(judged))
+    shown = list(dict.fromkeys((str(row["site"]), int(row["latent"])) for row in judged.to_dict("records")))
+    height = 140 + 24 * len(judged)
+    return Chart("Concepts and their best latents", traces, layout, SCORES, note, height, latents=shown)
 
 
 def concept_labels(judged: pd.DataFrame) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from mints.report.page.blocks import Block, Chart, Choice, Claim, Missing, table_block
+from mints.report.page.blocks import EXPLORATORY, Block, Chart, Choice, Claim, Missing, table_block
 from mints.report.page.marks import LEGIBLE, Estimates, dodged, interval, named, vertical
 from mints.report.page.saved import Saved
 
@@ -61,6 +61,7 @@ def search_claims(saved: Saved) -> list[Claim]:
         f"{named(row['question'])} at {row['stream']} (r = {interval(row['r'], row['low'], row['high'])})"
         for row in leading.to_dict("records")
     ]
-    answer = f"{len(leading)} of {len(own)} pairs of motif and stream" + (f": {', '.join(told)}." if told else ".")
+    count = f"{EXPLORATORY}{len(leading)} of {len(own)} pairs of motif and stream"
+    answer = count + (f": {', '.join(told)}." if told else ".")
     question = "Does a latent follow a motif over sequences better than neurons, components and random directions?"
     return [Claim(question, answer, "yes" if told else "no")]

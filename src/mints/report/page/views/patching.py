@@ -117,7 +117,12 @@ def components_chart(name: str, table: pd.DataFrame, source: str) -> Chart:
     traces, layout = stacked(panels, {"title": {"text": "layer"}, **ticks}, height)
     flags = sorted(set(table["flag"].dropna().astype(str)) - {""})
     hollow = f" Hollow: {', '.join(flags)}." if flags else ""
-    note = f"Share of the effect restored (PM), 95% intervals over pairs.{hollow} {CUT}"
+    note = (
+        "Share of the effect restored (PM), 95% intervals over pairs. The residual stream is exchanged whole, at all"
+        f" tokens: 1 at every layer up to the read-out's ({int(table['readout_layer'].iloc[0])}) and 0 above it, by"
+        " construction. That checks the patching and says nothing of any layer; the other two panels, windows and heads"
+        f" do.{hollow} {CUT}"
+    )
     return Chart(f"{named(name)}: restoration by layer and component", traces, layout, source, note, height)
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from mints.report.page.blocks import Block, Chart, Choice, Claim, Missing, View, table_block
 from mints.report.page.marks import LEGIBLE, Estimates, Trace, dodged, interval, named, vertical
-from mints.report.page.panels import DIVERGING, Panel, legend_below, literal, stacked
+from mints.report.page.panels import DIVERGING, Panel, legend_below, literal, reach, stacked
 from mints.report.page.saved import Saved
 from mints.report.page.views.substitution_latents import latent_blocks, latent_claims
 
@@ -228,16 +228,6 @@ def map_chart(protein: str, places: pd.DataFrame, source: str) -> Chart:
 
 HOVERED = {MAIN: "model", MEASURED: "assay"}
 SPIKES = {"showspikes": True, "spikemode": "across", "spikethickness": 1, "spikedash": "dot", "spikecolor": "@quiet"}
-TAIL = 1.0
-"""Percent of cells at either end that the colours do not tell apart, so that a few do not pale the rest."""
-
-
-def reach(values: np.ndarray, centre: float) -> dict[str, float]:
-    """Ends of a colour scale around its middle."""
-    there = np.abs(values[np.isfinite(values)] - centre)
-    limit = float(np.percentile(there, 100 - TAIL)) if len(there) else 1.0
-    limit = limit or 1.0
-    return {"zmin": centre - limit, "zmax": centre + limit}
 
 
 def told(value: float) -> str:

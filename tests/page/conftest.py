@@ -44,7 +44,7 @@ class Visit:
     def go(self, chapter="front"):
         """Open a chapter and wait until everything near the screen is drawn."""
         self.page.goto(f"{self.address}#/{chapter}")
-        self.page.wait_for_selector("article.view")
+        self.page.wait_for_selector(f"#view-{chapter.split('/')[0]}")
         self.page.evaluate("drawAll()")
         return self.page
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -132,7 +132,11 @@ def heading(column: str) -> str:
 
 
 def plain(value: Any) -> Any:
-    """JSON of a block: floats of few digits, NaN as null, numpy's numbers as Python's."""
+    """JSON of blocks: floats of few digits, NaN as null, numpy's numbers as Python's; no chart without a value."""
+    if isinstance(value, Chart) and not holds_values(value):
+        return plain(Missing(value.title, f"{value.source} has no value to draw here"))
+    if is_dataclass(value):
+        return {each.name: plain(getattr(value, each.name)) for each in fields(value)}
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, np.ndarray):
@@ -146,3 +150,16 @@ def plain(value: Any) -> Any:
     if isinstance(value, float | np.floating):
         return float(f"{value:.{SIGNIFICANT}g}") if math.isfinite(value) else None
     return None if value is None or value is pd.NA else str(value)
+
+
+def holds_values(chart: Chart) -> bool:
+    """Whether any trace has something to draw: on each of its axes at least one value that is one."""
+    axes = [[trace[axis] for axis in ("x", "y", "z") if axis in trace] for trace in chart.data]
+    return any(of_trace and all(map(filled, of_trace)) for of_trace in axes)
+
+
+def filled(values: Any) -> bool:
+    """Whether anything in a nested sequence is a name or a number."""
+    if isinstance(values, Sequence | np.ndarray) and not isinstance(values, str):
+        return any(filled(value) for value in values)
+    return values is not None and values == values  # NaN is not itself

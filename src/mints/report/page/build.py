@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from mints.report.page.blocks import View
+from mints.report.page.blocks import Missing, View
 from mints.report.page.page import Libraries, render
 from mints.report.page.saved import Saved
 from mints.report.page.views.basecaller_calibration import basecaller_calibration
@@ -48,5 +48,12 @@ VIEWS: dict[str, tuple[Callable[[Saved], View], ...]] = {
 
 def build_page(saved: Saved, library: Libraries | None = None) -> str:
     """The page of a run, from whatever it has saved."""
-    views = [view(saved) for view in VIEWS[saved.configured("study", "genomic")]]
+    views = [chapter(view, saved) for view in VIEWS[saved.configured("study", "genomic")]]
     return render(f"MINTS · {headline(saved)}", {"started": saved.account.get("started")}, views, library)
+
+
+def chapter(view: Callable[[Saved], View], saved: Saved) -> View:
+    """One chapter; at its end what it asked for in vain and did not tell of itself."""
+    own = Saved(saved.results, saved.makers)
+    made = view(own)
+    return made._replace(blocks=[*made.blocks, *(Missing("more of this chapter", each) for each in own.untold())])

@@ -20,23 +20,25 @@ SHOWN_FACTS = {"auroc": "AUROC", "f1": "F1", "precision": "precision", "recall":
 """What a features file says of a latent's agreement with the annotation."""
 
 
-def explored(saved: Saved, name: str, table: pd.DataFrame) -> dict[str, Any]:
+def explored(saved: Saved, name: str, document: Mapping[str, Any], table: pd.DataFrame) -> dict[str, Any]:
     """Everything that the explorer shows of one graph.
 
-    table: every edge that was tested, of all behaviours; those that are not in the graph are added to it, since the
-    reader chooses what has to be clear of 0. Empty where an older run does not have it.
+    name: of the artifact. document: what it holds. table: every edge that was tested, of all behaviours; those that are
+    not in the graph are added to it, since the reader chooses what has to be clear of 0. Empty where an older run does
+    not have it.
     """
-    document = saved.value(name)
     behaviour = document["meta"]["behavior"]
     if "behaviour" in table:
         table = table[table["behaviour"] == behaviour]
     nodes = {node["id"]: node_row(node) for node in document["nodes"]}
+    layers = {node["site"]: node["layer"] for node in nodes.values()}
     known = {(edge["src"], edge["dst"]): {**edge} for edge in document["edges"]}
     for row in tested(document, table):
         known[row["src"], row["dst"]] = known.get((row["src"], row["dst"]), {}) | row
         for end, site, feature in ((row["src"], row["at"], row["feature"]), (row["dst"], row["to"], row["target"])):
             kind = ERROR if feature < 0 else FEATURE
-            nodes.setdefault(end, {"id": end, "kind": kind, "site": site, "feature": feature, "importance": None})
+            own = {"layer": layers.get(site), "site": site, "feature": feature, "importance": None}
+            nodes.setdefault(end, {"id": end, "kind": kind} | own)
     rows, columns = in_layers(document, list(nodes.values()))
     number = {row["id"]: place for place, row in enumerate(rows)}
     edges = [
@@ -60,7 +62,7 @@ def explored(saved: Saved, name: str, table: pd.DataFrame) -> dict[str, Any]:
 def node_row(node: Mapping[str, Any]) -> dict[str, Any]:
     """A node of the file; published files know a layer, not a site."""
     site = node.get("site") or (f"layer {node['layer']}" if "layer" in node else "")
-    known = {name: node.get(name) for name in ("id", "kind", "feature", "importance")}
+    known = {name: node.get(name) for name in ("id", "kind", "layer", "feature", "importance")}
     return known | {"site": site}
 
 
@@ -70,6 +72,7 @@ def tested(document: Mapping[str, Any], table: pd.DataFrame) -> Iterable[dict[st
         return
     starts = {node["site"]: node["id"].rpartition(":")[0] for node in document["nodes"] if node.get("site")}
     end = f"{BEHAVIOUR}:{document['meta']['behavior']}"
+    table = table.dropna(subset=["weight"])
     for row in table.astype(object).where(table.notna(), None).to_dict("records"):
         if row["source_site"] not in starts:
             continue
@@ -98,7 +101,7 @@ def in_layers(document: Mapping[str, Any], nodes: list[dict[str, Any]]) -> tuple
     sites = list(meta.get("sae_sites") or [f"layer {layer}" for layer in meta.get("sae_layers", [])])
     sites += sorted({node["site"] for node in nodes if node["site"]} - set(sites))
     column = {site: place for place, site in enumerate(sites)}
-    rows = [node | {"layer": column.get(node["site"], len(sites))} for node in nodes]
+    rows = [node | {"column": column.get(node["site"], len(sites))} for node in nodes]
     return rows, [*sites, "behaviour"]
 
 
@@ -108,7 +111,7 @@ def place(nodes: list[dict[str, Any]], edges: list[list[Any]]) -> None:
     for edge in edges:
         largest[edge[2]] = max(largest.get(edge[2], 0.0), abs(edge[3]))
     links = [Link(edge[0], edge[1], abs(edge[3]) / (largest[edge[2]] or 1.0)) for edge in edges]
-    for node, (x, y) in zip(nodes, layered([node["layer"] for node in nodes], links), strict=True):
+    for node, (x, y) in zip(nodes, layered([node["column"] for node in nodes], links), strict=True):
         node["x"], node["y"] = float(x), float(y)
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import html
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import asdict
 from importlib.resources import files
 from typing import Any, NamedTuple
 
-from mints.report.page.blocks import Choice, View, plain
+from mints.report.page.blocks import View, Widget, plain
 
 SCRIPTS = (
     "theme.js",
@@ -52,7 +52,8 @@ def render(title: str, facts: dict[str, Any], views: Sequence[View], library: Li
     facts: of the run, shown on the front and at the head of every view. library: default the installed packages'.
     """
     library = library or libraries()
-    content = {"title": title, "facts": plain(facts), "views": [_view(view) for view in views]}
+    content = {"title": title, "facts": plain(facts), "views": [_heading(view) for view in views]}
+    content["dashboards"] = _dashboards(views)
     assets = files("mints.report.page") / "assets"
     own = "\n".join((assets / name).read_text(encoding="utf-8") for name in SCRIPTS)
     style = (assets / "page.css").read_text(encoding="utf-8")
@@ -64,28 +65,46 @@ def render(title: str, facts: dict[str, Any], views: Sequence[View], library: Li
         # A module whose exports are wanted: the page imports it from these bytes.
         "TABLES": base64.b64encode(library.tables.encode()).decode("ascii"),
         "SCRIPT": _inside_script(own),
-        "DATA": _inside_script(json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)),
+        "DATA": _inside_script(_json(content)),
+        # A chapter is unpacked when it is first opened: those of a large model are tens of megabytes of JSON.
+        "CHAPTERS": "\n".join(_packed(view) for view in views),
     }
     head, *pieces = shell.split("<!--@")
     return head + "".join(parts[name] + rest for name, _, rest in (piece.partition("@-->") for piece in pieces))
 
 
-def _view(view: View) -> dict[str, Any]:
+def _heading(view: View) -> dict[str, Any]:
     return {
         "anchor": view.anchor,
         "title": view.title,
         "question": view.question,
         "chapter": view.chapter or view.title,
         "claims": [claim._asdict() for claim in view.claims],
-        "blocks": [_block(block) for block in view.blocks],
     }
 
 
-def _block(block: Any) -> Any:
-    if isinstance(block, Choice):
-        options = {name: [_block(inner) for inner in inside] for name, inside in block.options.items()}
-        return {"kind": block.kind, "label": block.label, "options": options}
-    return plain(asdict(block))
+def _dashboards(views: Sequence[View]) -> dict[str, list[int]]:
+    """Latents that have a page of their own, by site: every chapter may lead there."""
+    widgets = [
+        block for view in views for block in view.blocks if isinstance(block, Widget) and block.kind == "latents"
+    ]
+    sites = [site for widget in widgets for site in widget.content["sites"]]
+    return {site["site"]: [latent["latent"] for latent in site["latents"]] for site in sites}
+
+
+def chapter_json(view: View) -> str:
+    """What a chapter shows."""
+    return _json(plain(view.blocks))
+
+
+def _packed(view: View) -> str:
+    """A chapter as an element of the page: JSON, gzip, base64."""
+    content = base64.b64encode(gzip.compress(chapter_json(view).encode(), mtime=0)).decode("ascii")
+    return f'<script type="text/plain" id="blocks-{html.escape(view.anchor)}">{content}</script>'
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 def _inside_script(text: str) -> str:

@@ -49,14 +49,30 @@ function merged(base, over) {
   return made;
 }
 
+/** A name with its middle left out where it would leave no room for the figure; each line of it for itself. */
+function shortened(name, longest) {
+  const line = (text) => {
+    const letters = text.match(/&#?\w+;|./gsu) ?? []; // one that is written as an entity is one
+    return letters.length <= longest ? text : [...letters.slice(0, longest - 11), "…", ...letters.slice(-10)].join("");
+  };
+  return name.split("<br>").map(line).join("<br>");
+}
+
 /** A figure's layout; axes beyond the first take the look of the first. */
-function layoutOf(block) {
+function layoutOf(block, longest) {
   const house = houseLayout(block.height);
   const own = painted(block.layout);
   for (const name of Object.keys(own)) {
     if (/^[xy]axis\d+$/.test(name)) house[name] = house.xaxis;
   }
-  return merged(house, own);
+  const made = merged(house, own);
+  for (const name of Object.keys(made).filter((each) => /^[xy]axis\d*$/.test(each))) {
+    const long = block.data.flatMap((trace) => trace[name[0]] ?? []).filter((each) => typeof each === "string" && each.length > longest);
+    const labelalias = Object.fromEntries(long.map((each) => [each, shortened(each, longest)]));
+    const ticktext = made[name].ticktext?.map((each) => shortened(each, longest));
+    made[name] = { ...made[name], labelalias, ...(ticktext && { ticktext }) };
+  }
+  return made;
 }
 
 const CONFIG = {
@@ -68,7 +84,9 @@ const CONFIG = {
 /** Draw a Plotly figure into an element of the page; gives what Plotly promises. */
 function plot(target, block) {
   CHARTS.set(target, block);
-  return Plotly.react(target, painted(block.data), layoutOf(block), {
+  const longest = target.clientWidth < 600 ? 40 : 64; // letters; pointing, tables and files have all of them
+  const data = painted(block.data).map((trace) => (trace.name ? { ...trace, name: shortened(trace.name, longest) } : trace));
+  return Plotly.react(target, data, layoutOf(block, longest), {
     ...CONFIG, toImageButtonOptions: { ...CONFIG.toImageButtonOptions, filename: fileName(block.title) },
   });
 }
@@ -102,7 +120,7 @@ function sourceOf(frame, name) {
 
 function drawChart(block) {
   const least = block.layout.meta?.least; // a figure that needs this width scrolls on a narrow screen
-  const target = element("div", { class: "plot", role: "img", "aria-label": block.title, style: least ? `min-width:${least}px` : null });
+  const target = element("div", { class: "plot", role: "group", "aria-label": block.title, style: least ? `min-width:${least}px` : null });
   whenShown(target, () => plot(target, block));
   return framed(block, least ? element("div", { class: "scroll" }, target) : target);
 }

@@ -10,7 +10,7 @@ function drawCircuit(block) {
   let graph = graphs[0], other = null, focus = null, chosenLink = null, part = null;
 
   const drawing = element("div", { class: "plot circuit", role: "group", tabindex: 0, "data-arrows": true, "aria-label": `circuit ${graph.name}: arrow keys walk, Escape shows all` });
-  const second = element("div", { class: "plot circuit", role: "img", hidden: true });
+  const second = element("div", { class: "plot circuit", role: "group", "aria-label": "the graph beside it", hidden: true });
   const told = element("div", { class: "details", "aria-live": "polite" });
   const counted = element("p", { class: "quiet", role: "status" });
   const names = element("datalist", { id: `nodes-${Math.random().toString(36).slice(2)}` });
@@ -111,7 +111,7 @@ function drawCircuit(block) {
       if (link) choose(link[along[1]]);
       return;
     }
-    const column = [...all.nodes].filter((number) => graph.nodes[number].layer === graph.nodes[focus].layer).sort((a, b) => graph.nodes[a].y - graph.nodes[b].y);
+    const column = [...all.nodes].filter((number) => graph.nodes[number].column === graph.nodes[focus].column).sort((a, b) => graph.nodes[a].y - graph.nodes[b].y);
     const next = column[column.indexOf(focus) + (event.key === "ArrowDown" ? 1 : -1)];
     if (next !== undefined) choose(next);
   }

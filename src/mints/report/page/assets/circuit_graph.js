@@ -76,35 +76,34 @@ function leastFor(graph, most) {
   }).map(([kind, root]) => [kind, root * root]));
 }
 
-/** Lines by kind, sign and width: the same traces in the same order whatever is shown. */
-function edgeTraces(graph, links) {
-  const traces = [];
-  for (const kind of Object.keys(KINDS)) {
-    for (const sign of [1, -1]) {
-      for (let bin = 0; bin < BINS; bin++) {
-        traces.push({
-          type: "scatter", mode: "lines", x: [], y: [], hoverinfo: "skip", showlegend: false,
-          opacity: 0.3 + 0.22 * bin + (kind === "feat->behavior" ? 0.2 : 0),
-          line: { simplify: false, color: sign > 0 ? "@blue" : "@vermillion", width: 0.8 + 1.7 * bin + (kind === "feat->behavior" ? 0.6 : 0) },
-        });
-      }
-    }
-  }
-  const kinds = Object.keys(KINDS);
-  const middles = { type: "scatter", mode: "none", x: [], y: [], customdata: [], text: [], hovertemplate: "%{text}<extra></extra>", showlegend: false };
+/** Lines by kind, sign and width, one path for all of a class: a line of its own for each edge would take ten times as long. */
+function edgeShapes(graph, links) {
+  const kinds = Object.keys(KINDS), paths = new Map();
   for (const link of links) {
     const from = graph.nodes[link.source], to = graph.nodes[link.target];
     const bin = Math.min(BINS - 1, Math.floor(BINS * Math.sqrt(link.size / graph.largest[link.kind])));
-    const trace = traces[(Math.max(0, kinds.indexOf(link.kind)) * 2 + (link.weight < 0 ? 1 : 0)) * BINS + bin];
-    trace.x.push(from.x, to.x, null);
-    trace.y.push(from.y, to.y, null);
-    const along = 0.3 + 0.4 * ((link.number * 0.618034) % 1); // apart, so that neighbours can be told from each other
-    middles.x.push(from.x + along * (to.x - from.x));
-    middles.y.push(from.y + along * (to.y - from.y));
-    middles.customdata.push(["edge", link.number]);
-    middles.text.push(link.text);
+    const look = (Math.max(0, kinds.indexOf(link.kind)) * 2 + (link.weight < 0 ? 1 : 0)) * BINS + bin;
+    if (!paths.has(look)) paths.set(look, []);
+    paths.get(look).push(`M${from.x},${from.y}L${to.x},${to.y}`);
   }
-  return [...traces, middles];
+  return [...paths].sort(([a], [b]) => a - b).map(([look, path]) => {
+    const bin = look % BINS, lowers = Math.floor(look / BINS) % 2 === 1, toBehaviour = kinds[Math.floor(look / BINS / 2)] === "feat->behavior";
+    return {
+      type: "path", path: path.join(""), layer: "below", opacity: 0.3 + 0.22 * bin + (toBehaviour ? 0.2 : 0),
+      line: { color: lowers ? "@vermillion" : "@blue", width: 0.8 + 1.7 * bin + (toBehaviour ? 0.6 : 0) },
+    };
+  });
+}
+
+/** What is pointed at of an edge: a place along its line, apart from those of its neighbours. */
+function edgeMiddles(graph, links) {
+  const along = (link) => 0.3 + 0.4 * ((link.number * 0.618034) % 1);
+  const between = (link, axis) => graph.nodes[link.source][axis] + along(link) * (graph.nodes[link.target][axis] - graph.nodes[link.source][axis]);
+  return {
+    type: "scatter", mode: "none", showlegend: false, hovertemplate: "%{text}<extra></extra>",
+    x: links.map((link) => between(link, "x")), y: links.map((link) => between(link, "y")),
+    customdata: links.map((link) => ["edge", link.number]), text: links.map((link) => link.text),
+  };
 }
 
 function intervalText(link) {
@@ -137,7 +136,7 @@ function namedNodes(graph, part, chosen) {
 
 /** Nodes by kind, rings around those of the other graph and the chosen one, and names. */
 function nodeTraces(graph, part, chosen, shared) {
-  const last = Math.max(...graph.nodes.map((node) => node.layer));
+  const last = Math.max(...graph.nodes.map((node) => node.column));
   const strongest = Math.max(...graph.nodes.map((node) => Math.abs(node.importance ?? 0))) || 1;
   const at = (numbers) => ({ x: numbers.map((number) => graph.nodes[number].x), y: numbers.map((number) => graph.nodes[number].y) });
   const common = { type: "scatter", showlegend: false, cliponaxis: false };
@@ -164,7 +163,7 @@ function nodeTraces(graph, part, chosen, shared) {
   const names = {
     ...common, ...at(named), mode: "text", hoverinfo: "skip", textfont: { size: 11 },
     text: named.map((number) => nodeLabel(graph.nodes[number])),
-    textposition: named.map((number) => ({ 0: "middle left", [last]: "top center" })[graph.nodes[number].layer] ?? "middle right"),
+    textposition: named.map((number) => ({ 0: "middle left", [last]: "top center" })[graph.nodes[number].column] ?? "middle right"),
   };
   // Room between a name and its mark.
   const apart = { "middle left": (text) => `${text}\u2003`, "middle right": (text, number) => `\u2003${number === chosen ? "\u2003" : ""}${text}`, "top center": (text) => `${text}<br>\u2003` };
@@ -174,7 +173,7 @@ function nodeTraces(graph, part, chosen, shared) {
 
 /** The figure of what is shown; axes never change with it. */
 function circuitFigure(graph, part, chosen, shared) {
-  const fullest = Math.max(...graph.columns.map((_, layer) => graph.nodes.filter((node) => node.layer === layer).length));
+  const fullest = Math.max(...graph.columns.map((_, column) => graph.nodes.filter((node) => node.column === column).length));
   const headings = graph.columns.map((text, layer) => ({
     x: layer, y: 1.0, yref: "paper", yanchor: "bottom", xanchor: layer === 0 ? "left" : layer === graph.columns.length - 1 ? "right" : "center",
     text: plotText(text.replace(/^blocks\.(\d+)\./, "layer $1\n").replace("hook_", "")).replace("\n", "<br>"), showarrow: false, font: { color: "@quiet", size: 11 },
@@ -182,9 +181,9 @@ function circuitFigure(graph, part, chosen, shared) {
   }));
   return {
     title: `circuit ${graph.name}`, height: Math.min(820, Math.max(420, 16 * fullest + 70)),
-    data: [...edgeTraces(graph, part.links), ...nodeTraces(graph, part, chosen, shared)],
+    data: [edgeMiddles(graph, part.links), ...nodeTraces(graph, part, chosen, shared)],
     layout: {
-      uirevision: graph.name, hovermode: "closest", dragmode: "pan", showlegend: false, annotations: headings,
+      uirevision: graph.name, hovermode: "closest", dragmode: "pan", showlegend: false, annotations: headings, shapes: edgeShapes(graph, part.links),
       margin: { l: 56, r: 56, t: 48, b: 12 },
       xaxis: { visible: false, range: [-0.08, graph.columns.length - 0.92] },
       yaxis: { visible: false, range: [1.0, 0] },
@@ -194,7 +193,8 @@ function circuitFigure(graph, part, chosen, shared) {
 
 /** What is shown, in the schema of the graph's own file. */
 function circuitFile(graph, part) {
-  const node = ({ id, kind, layer, site, feature, importance }) => ({ id, kind, layer, site, feature, importance });
+  const known = ([, value]) => value !== null && value !== "";
+  const node = ({ id, kind, layer, site, feature, importance }) => Object.fromEntries(Object.entries({ id, kind, layer, site, feature, importance }).filter(known));
   const edge = (link) => ({
     src: graph.nodes[link.source].id, dst: graph.nodes[link.target].id, weight: link.weight, kind: link.kind, low: link.low, high: link.high, q: link.q,
   });

@@ -20,7 +20,11 @@ function drawHeadPage(block) {
     const names = Object.keys(questions[known].heads);
     return [known, names.includes(name) ? name : names[0]];
   }
-  const go = (question, name) => { location.hash = addressOf("head", question, name); };
+  /** The address follows at once for the next step, although the browser tells of its change later. */
+  function go(question, name) {
+    PAGE.place = [question, name];
+    location.hash = addressOf("head", question, name);
+  }
   function step(by) {
     const [question, name] = place();
     const names = Object.keys(questions[question].heads);

@@ -1,16 +1,10 @@
 // Dashboards of latents: a list to search and to sort, and beside it all that is known of the chosen one.
 
 WIDGETS.latents = drawLatents;
-let dashboards = null; // sites with their latents that have a page
 
 /** Address of a latent's page; null where it has none. */
 function latentAddress(site, latent) {
-  if (!dashboards) {
-    const chapter = PAGE.views.find((view) => view.anchor === "latents");
-    const sites = chapter?.blocks.find((block) => block.kind === "latents")?.content.sites ?? [];
-    dashboards = new Set(sites.flatMap((each) => each.latents.map((known) => `${each.site}/${known.latent}`)));
-  }
-  return dashboards.has(`${site}/${latent}`) ? addressOf("latents", site, latent) : null;
+  return PAGE.dashboards[site]?.includes(Number(latent)) ? addressOf("latents", site, latent) : null;
 }
 
 /** Links to the pages of these latents, of as many as have one; null where none has. */

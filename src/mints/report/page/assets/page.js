@@ -88,8 +88,14 @@ function placeOf(address) {
   });
 }
 
+/** Blocks of a chapter, unpacked when it is first opened. */
+async function unpacked(view) {
+  const stream = new Blob([carried(`blocks-${view.anchor}`)]).stream().pipeThrough(new DecompressionStream("gzip"));
+  view.blocks = await new Response(stream).json();
+}
+
 /** Show the chapter that the address names; what follows a second slash is the chapter's own business. */
-function show() {
+async function show() {
   const [anchor, ...rest] = placeOf(location.hash);
   const view = PAGE.views.find((each) => each.anchor === anchor) ?? PAGE.views[0];
   PAGE.place = rest;
@@ -101,10 +107,12 @@ function show() {
   const content = document.getElementById("content");
   if (content.dataset.anchor === view.anchor && rest.length) return void window.dispatchEvent(new Event("place"));
   content.dataset.anchor = view.anchor;
+  foldMenu(true);
+  if (!view.blocks) await unpacked(view);
+  if (content.dataset.anchor !== view.anchor) return; // another chapter was asked for meanwhile
   forget(content);
   content.replaceChildren(drawView(view));
   window.scrollTo(0, 0);
-  foldMenu(true);
 }
 
 function foldMenu(folded) {

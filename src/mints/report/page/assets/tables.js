@@ -5,8 +5,7 @@ let dataTables = null;
 /** DataTables itself; the module is read once. */
 function tableLibrary() {
   if (!dataTables) {
-    const bytes = atob(document.getElementById("tables-module").textContent);
-    const address = URL.createObjectURL(new Blob([Uint8Array.from(bytes, (c) => c.charCodeAt(0))], { type: "text/javascript" }));
+    const address = URL.createObjectURL(new Blob([carried("tables-module")], { type: "text/javascript" }));
     dataTables = import(address).then((module) => module.default);
   }
   return dataTables;
@@ -70,7 +69,16 @@ function drawTable(block) {
         bottomEnd: small ? null : "paging",
       },
       language: { search: "", searchPlaceholder: "filter rows" },
+      drawCallback: () => nameParts(holder, block.title),
     });
   });
   return framed(block, holder);
+}
+
+/** What scrolls can be reached by keyboard, and several tables' parts can be told from each other. */
+function nameParts(holder, title) {
+  const body = holder.querySelector(".dt-scroll-body");
+  for (const [name, value] of Object.entries({ tabindex: 0, role: "region", "aria-label": `rows of ${title}` })) body?.setAttribute(name, value);
+  holder.querySelector("nav")?.setAttribute("aria-label", `pages of ${title}`);
+  holder.querySelector("input[type=search]")?.setAttribute("aria-label", `filter rows of ${title}`);
 }

@@ -28,6 +28,11 @@ function painted(value) {
   return typeof value === "string" && value in PALETTE ? PALETTE[value]() : value;
 }
 
+/** Bytes that the page carries as base64, by the name of their element. */
+function carried(name) {
+  return Uint8Array.from(atob(document.getElementById(name).textContent), (letter) => letter.charCodeAt(0));
+}
+
 /** An element with attributes and children; text is never read as markup. */
 function element(name, attributes = {}, ...children) {
   const made = document.createElement(name);

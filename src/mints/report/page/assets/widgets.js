@@ -5,7 +5,7 @@ const WIDGETS = { heads: drawHeads };
 /** Maps of layers by heads that answer to one another: what is pointed at or chosen in one is so in all. */
 function drawHeads(block) {
   const { question, panels, details } = block.content;
-  const maps = panels.map((panel) => element("div", { class: "map plot", role: "img", "aria-label": panel.title }));
+  const maps = panels.map((panel) => element("div", { class: "map plot", role: "group", "aria-label": panel.title }));
   const told = element("div", { class: "details", "aria-live": "polite" }, element("p", { class: "quiet" }, "No head is chosen."));
   const chooser = element("select", { "aria-label": "head" }, element("option", { value: "" }, "choose a head"),
     ...Object.keys(details).map((name) => element("option", { value: name }, name)));

@@ -221,7 +221,7 @@ def component_table(components: pd.DataFrame) -> Table:
         least_visible=rows["least_visible"],
         largest_over_time_steps=rows["maximum_seed"],
     )
-    table = table.join(rows[["effect", "n_pairs", "n_failed", "flag"]]).fillna({"flag": ""})
+    table = table.join(rows[["effect", "n_pairs", "n_failed"]]).assign(flag=rows["flag"].astype(object).fillna(""))
     note = (
         "The last columns but four are the published figure (see above), the effect in nats, pairs, and failed pairs."
     )

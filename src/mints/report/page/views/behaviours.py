@@ -139,11 +139,12 @@ def weights_chart(behaviour: str, rows: pd.DataFrame, shown: str) -> Chart:
 def auroc_chart(behaviour: str, rows: pd.DataFrame, shown: str) -> list[Chart]:
     """How well each latent's activation tells the behaviour from decoys and from other behaviours."""
     ends = ("_low", "_high")
-    others = [
-        column.removeprefix("auroc_")
-        for column in rows.columns
-        if column.startswith("auroc_") and not column.endswith(ends) and rows[column].notna().any()
+    whole = [
+        column
+        for column in map(str, rows)
+        if {f"{column}{end}" for end in ends} <= set(rows) and rows[column].notna().any()
     ]
+    others = [column.removeprefix("auroc_") for column in whole if column.startswith("auroc_")]
     if not others:
         return []
     parts = [

@@ -60,6 +60,7 @@ def sentence(row: Mapping[Hashable, Any]) -> str:
 
 def detection_chart(table: pd.DataFrame, source: str = DETECTION) -> Chart:
     """Share of the planted heads that each criterion found, by strength, with exact intervals."""
+    table = table.dropna(subset=["strength"])
     strengths = sorted(table["strength"].unique().tolist())
     criteria = table["criterion"].unique().tolist()
     traces = []
@@ -80,7 +81,7 @@ def detection_chart(table: pd.DataFrame, source: str = DETECTION) -> Chart:
         "legend": legend_below(height),
     }
     planted = sorted(table["planted"].unique().tolist())
-    count = f"{planted[0]}" if len(planted) == 1 else f"{planted[0]} to {planted[-1]}"
+    count = " to ".join(str(each) for each in dict.fromkeys(planted[:1] + planted[-1:]))
     note = (
         f"{count} heads planted per strength; exact 95% intervals (Clopper–Pearson); dashed: {POWER:.0%}."
         " Equal curves are drawn side by side; choose an entry of the legend to hide or show a curve."

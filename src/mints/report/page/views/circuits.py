@@ -41,11 +41,11 @@ def circuits(saved: Saved) -> View:
     names = [name for pattern in GRAPHS for name in saved.matching(pattern)]
     edges, curves, planted = (saved.table(name) for name in (EDGES, CURVES, PLANTED))
     blocks: list[Block] = []
-    if names:
-        graphs = [explored(saved, name, edges) for name in names]
-        blocks.append(Widget("circuit", "Circuit explorer", {"graphs": graphs}, names[0], HELP))
+    graphs = [explored(saved, name, document, edges) for name in names if (document := saved.value(name)) is not None]
+    if graphs:
+        blocks.append(Widget("circuit", "Circuit explorer", {"graphs": graphs}, graphs[0]["source"], HELP))
     else:
-        blocks.append(Missing("the circuits", saved.advice(GRAPHS[0])))
+        blocks.append(Missing("the circuits", saved.advice(*(names or GRAPHS[:1]))))
     blocks += by_behaviour(curves, lambda rows: [*curve_charts(rows)]) if len(curves) else []
     if not planted.empty:
         blocks.append(planted_chart(planted))

@@ -30,7 +30,7 @@ def concept_blocks(saved: Saved) -> list[Block]:
         blocks.append(Text([sentence(row) for row in summary.to_dict("records")]))
     options: dict[str, list[Block]] = {}
     for site, rows in scores.groupby("site", sort=False):
-        judged = rows[rows["f1"].notna()].sort_values("f1", ascending=False, kind="stable")
+        judged = rows.dropna(subset=["f1", "latent"]).sort_values("f1", ascending=False, kind="stable")
         of_site = baselines[baselines["site"] == site] if "site" in baselines else baselines
         options[str(site)] = [
             score_chart(judged, of_site),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +25,9 @@ from mints.report.page.saved import Saved
 EFFECTS, SETS = "tables/latent_effects.csv", "tables/latent_sets.csv"
 SIGNIFICANT = 0.05
 CHANGED = "changed tokens"
+BESIDE = ("beyond_matched_high", "beyond_random_high")
+"""Columns of the effects that hold them against the nulls."""
+
 DIRECTIONS = {"denoising": "restoring (denoising)", "noising": "removing (noising)"}
 AXES = {"denoising": "mean change, restored (nats)", "noising": "mean change, taken away (nats)"}
 
@@ -84,9 +87,11 @@ class Study(NamedTuple):
         return self.readouts.get(str(readout), named(str(readout)))
 
 
-def part(saved: Saved, name: str, what: str, draw: Callable[[pd.DataFrame], list[Block]]) -> list[Block]:
-    """What is drawn of a table, or what is missing."""
-    table = saved.table(name)
+def part(
+    saved: Saved, name: str, what: str, draw: Callable[[pd.DataFrame], list[Block]], needed: Sequence[str] = ()
+) -> list[Block]:
+    """What is drawn of a table, or what is missing. needed: columns that this chapter needs beside the others'."""
+    table = saved.table(name, *needed)
     if len(table):
         return draw(table)
     empty = f"{name} has no rows: the warnings of the steps, on the front, may say why"

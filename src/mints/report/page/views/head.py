@@ -54,6 +54,7 @@ def pages_of(saved: Saved, question: str, evidence: pd.DataFrame) -> dict[str, A
     alignment, received = saved.table(ALIGNMENT.format(question)), saved.table(RECEIVED.format(question))
     sampled, tokens = saved.table(HEADS.format(question)), saved.arrays(TOKENS.format(question))
     attention, sequences = saved.arrays(ATTENTION.format(question)), saved.value(SEQUENCES.format(question))
+    examples = (sequences or []) if attention else []
     n_heads = int(evidence["head"].max()) + 1
     heads = {}
     for record in evidence.to_dict("records"):
@@ -65,8 +66,12 @@ def pages_of(saved: Saved, question: str, evidence: pd.DataFrame) -> dict[str, A
             blocks.append(
                 alignment_chart(row, of_head(sampled, place).iloc[0], tokens, scores, TOKENS.format(question))
             )
-            figures = of_head(sampled, place).iloc[0]
-            blocks.append(received_chart(row, figures, of_head(received, place), RECEIVED.format(question)))
+            figures, counts = of_head(sampled, place).iloc[0], of_head(received, place)
+            blocks.append(
+                Missing("the attention received", saved.advice(RECEIVED.format(question)))
+                if counts.empty
+                else received_chart(row, figures, counts, RECEIVED.format(question))
+            )
         else:
             blocks.append(Missing("single tokens of this head", saved.advice(TOKENS.format(question))))
         if of_head(patching, place).empty:
@@ -85,13 +90,13 @@ def pages_of(saved: Saved, question: str, evidence: pd.DataFrame) -> dict[str, A
             "verdict": row.get("verdict") or "no verdict",
             "told": "meets none of the three criteria" if row.get("verdict") == "none" else row.get("verdict"),
             "blocks": blocks,
-            **attention_of(attention, place, n_heads, len(sequences or [])),
+            **attention_of(attention, place, n_heads, len(examples)),
         }
     return {
-        "examples": [example(each) for each in sequences or []],
+        "examples": [example(each) for each in examples],
         "with_patterns": [name_of(tuple(place)) for place in attention.get("pattern_heads", np.zeros((0, 2))).tolist()],
         "source": SEQUENCES.format(question),
-        "advice": None if sequences else saved.advice(SEQUENCES.format(question)),
+        "advice": None if examples else saved.advice(SEQUENCES.format(question), ATTENTION.format(question)),
         "heads": heads,
     }
 

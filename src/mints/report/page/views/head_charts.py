@@ -117,14 +117,14 @@ def received_chart(row: Mapping[str, Any], sampled: pd.Series, counts: pd.DataFr
     shapes: list[Shape] = []
     sides = (("support", "motif tokens", "@blue"), ("background", "matched background", "@orange"))
     for column, name, colour in sides:
-        total = max(int(counts[column].sum()), 1) if len(counts) else 1
+        total = max(int(counts[column].sum()), 1)
         traces.append(
             {
                 "type": "scatter",
                 "mode": "lines",
                 "name": name,
                 "x": few_digits([*counts["low"], *counts["high"].tail(1)]),
-                "y": few_digits([*(counts[column] / total), 0]) if len(counts) else [],
+                "y": few_digits([*(counts[column] / total), 0]),
                 "line": {"color": colour, "shape": "hv", "width": 2},
                 "fill": "tozeroy",
                 "opacity": 0.9,
@@ -220,8 +220,6 @@ def few_digits(values: Iterable[float]) -> list[float]:
 
 def decades(counts: pd.DataFrame) -> list[float]:
     """Ticks at 1, 2 and 5 of every decade that the bins cover; only 1 where they cover many."""
-    if counts.empty:
-        return []
     low, high = float(counts["low"].min()), float(counts["high"].max())
     steps = (1, 2, 5) if high < 100 * low else (1,)
     ticks = [step * 10.0**decade for decade in range(-12, 1) for step in steps]

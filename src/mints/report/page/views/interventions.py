@@ -9,6 +9,7 @@ from mints.report.page.marks import interval
 from mints.report.page.saved import Saved
 from mints.report.page.views.attributed_latents import ATTRIBUTIONS, UNIVERSAL, attribution_blocks, universality_chart
 from mints.report.page.views.exchanged_latents import (
+    BESIDE,
     CHANGED,
     EFFECTS,
     SETS,
@@ -54,10 +55,11 @@ FEW = 16
 
 def interventions(saved: Saved) -> View:
     """One part per artifact of the step that intervenes."""
-    effects, sets, summary, universal = (saved.table(name) for name in (EFFECTS, SETS, SUMMARY, UNIVERSAL))
+    effects = saved.table(EFFECTS, *BESIDE)
+    sets, summary, universal = (saved.table(name) for name in (SETS, SUMMARY, UNIVERSAL))
     parts: dict[str, list[Block]] = {
         "substitutions": substitution_blocks(saved),
-        "single latents": [*part(saved, EFFECTS, "effects of single latents", single_blocks), *checks(saved)],
+        "single latents": [*part(saved, EFFECTS, "effects of single latents", single_blocks, BESIDE), *checks(saved)],
         "sets of latents": part(saved, SETS, "effects of sets of latents", set_blocks),
         "integrated gradients": part(
             saved, ATTRIBUTIONS, "integrated gradients", lambda table: attribution_blocks(table, PAIRS)

@@ -14,6 +14,9 @@ from mints.report.page.saved import Saved
 DASHBOARDS = "latents/*.json"
 CONCEPTS, EFFECTS = "tables/concept_scores.csv", "tables/latent_effects.csv"
 DOSES = "tables/steering.csv"
+BESIDE = ("beyond_matched", "beyond_matched_low", "beyond_matched_high", "pm", "pm_low", "pm_high")
+"""Columns of the effects that hold them against matched latents and against the whole effect."""
+
 STEERED_MEASURES = {"target_log_odds": "the hidden token", "substitution_log_odds": "its substitutes"}
 NULLS = {"directions": "random directions, 95% of draws", "latents": "latents that fire as often, 95% of draws"}
 SORTED_BY = {
@@ -30,10 +33,12 @@ def latents(saved: Saved) -> View:
     """Sites, and in each the latents that the run's other steps name."""
     question = "What makes a latent active, which annotated concept does it tell, and what follows when it is changed?"
     names = saved.matching(DASHBOARDS)
-    if not names:
-        return View("latents", "Latents", question, [Missing("the dashboards", saved.advice("latents/SITE.json"))])
-    tables = {name: saved.table(name) for name in (CONCEPTS, EFFECTS, DOSES)}
-    sites = [site_content(saved.value(name), name, tables) for name in names]
+    read = [(name, shown) for name in names if (shown := saved.value(name)) is not None]
+    if not read:
+        advice = saved.advice(*(names or ["latents/SITE.json"]))
+        return View("latents", "Latents", question, [Missing("the dashboards", advice)])
+    tables = {CONCEPTS: saved.table(CONCEPTS), EFFECTS: saved.table(EFFECTS, *BESIDE), DOSES: saved.table(DOSES)}
+    sites = [site_content(shown, name, tables) for name, shown in read]
     note = (
         "Shown are the latents that circuits, concepts, exchanges and steering name, and the most frequent ones; all"
         " figures are of held-out test sequences unless they say otherwise."

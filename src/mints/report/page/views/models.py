@@ -51,7 +51,8 @@ def models(saved: Saved) -> View:
         TOKENS: "Tokenization",
         HEAD_DIFFERENCES: "Best heads, compared",
     }
-    blocks += [table_block(saved.table(name), title, name) for name, title in titles.items() if saved.has(name)]
+    tables = [(saved.table(name), title, name) for name, title in titles.items()]
+    blocks += [table_block(table, title, name) for table, title, name in tables if not table.empty]
     return View("models", "Models", question, blocks, claims(differences, checks, compared))
 
 

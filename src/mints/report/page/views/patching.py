@@ -32,7 +32,8 @@ def window_charts(name: str, table: pd.DataFrame, width: int, source: str) -> li
 def window_map(name: str, table: pd.DataFrame, width: int, source: str) -> Chart:
     """Layers by windows of the sequence, the motif's extent marked."""
     values = table.pivot(index="layer", columns="start", values="pm").sort_index()
-    reach = float(np.nanmax(np.abs(values.to_numpy()))) or 1.0
+    reach = float(values.abs().max().max())
+    reach = reach if reach > 0 else 1.0
     size = float((table["end"] - table["start"]).iloc[0])
     trace = {
         "type": "heatmap",

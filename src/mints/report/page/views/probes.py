@@ -64,7 +64,7 @@ def controls_chart(task: str, rows: pd.DataFrame) -> Chart:
     order = [name for name in CONTROLS if (rows["control"] == name).any()]
     rows = rows.set_index("control").reindex(order + [name for name in rows["control"] if name not in order])
     traces = []
-    for group, members in rows.groupby([group_of(str(name)) for name in rows.index], sort=False):
+    for group, members in rows.groupby(rows.index.map(lambda name: group_of(str(name))), sort=False):
         labels = [CONTROLS[str(name)][0] if name in CONTROLS else str(name) for name in members.index]
         traces.append(rows_with_intervals(members, labels, AUROC, name=str(group), colour=COLOURS[str(group)]))
     floors = rows.loc[[name for name in ("kmer_logistic", "kmer_boosted") if name in rows.index], "auroc"]

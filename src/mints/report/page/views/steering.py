@@ -28,16 +28,15 @@ def steering_blocks(saved: Saved) -> list[Block]:
     blocks: list[Block] = [Choice("latent", options)]
     if not summary.empty:
         note = "Area under the dose–response, and slope up to the natural dose; p by rank among the draws of each null."
-        blocks.append(table_block(tested(summary), "Areas and slopes", SUMMARY, note=note))
+        rows = tested(summary).dropna(axis=1, how="all")
+        blocks.append(table_block(rows, "Areas and slopes", SUMMARY, note=note))
     return blocks
 
 
 def tested(summary: pd.DataFrame) -> pd.DataFrame:
     """Rows that are held against the nulls."""
-    kept = summary[
-        (summary["position"] == "hidden") & (summary["kind"] == "add") & summary["measure"].isin(list(JUDGED))
-    ]
-    return kept.dropna(axis=1, how="all")
+    at_hidden = (summary["position"] == "hidden") & (summary["kind"] == "add")
+    return summary[at_hidden & summary["measure"].isin(list(JUDGED))]
 
 
 def steering_claims(saved: Saved) -> list[Claim]:
@@ -46,7 +45,7 @@ def steering_claims(saved: Saved) -> list[Claim]:
     if summary.empty:
         return []
     rows = tested(summary)
-    nulls = [name for name in ("q_area_directions", "q_area_latents") if name in rows]
+    nulls = [name for name in ("q_area_directions", "q_area_latents") if name in rows and rows[name].notna().any()]
     if not nulls:
         return []
     sure = rows[(rows[nulls] <= SIGNIFICANT).all(axis=1) & (rows["area_low"] > 0)]

@@ -12,6 +12,7 @@ from mints.report.page.panels import legend_below, literal
 from mints.report.page.saved import Saved
 from mints.report.page.views.attributed_latents import ATTRIBUTIONS, UNIVERSAL, attribution_blocks, universality_chart
 from mints.report.page.views.exchanged_latents import (
+    BESIDE,
     EFFECTS,
     SETS,
     Study,
@@ -23,6 +24,9 @@ from mints.report.page.views.exchanged_latents import (
 )
 
 ASSAY = "tables/latent_dms.csv"
+OF_PROTEINS = ("protein", *BESIDE, "beyond_elsewhere_high")
+"""Columns of the effects that latents of substitutions need."""
+
 ALL = "all proteins"
 SUBSTITUTIONS = Study(
     pair="mutant",
@@ -52,14 +56,20 @@ SUBSTITUTIONS = Study(
 
 def latent_blocks(saved: Saved) -> dict[str, list[Block]]:
     """Parts of the chapter."""
-    sets = saved.table(SETS)
+    sets = saved.table(SETS, "protein")
     return {
-        "single latents and sets": part(saved, EFFECTS, "effects of latents", lambda table: effect_blocks(table, sets)),
+        "single latents and sets": part(
+            saved, EFFECTS, "effects of latents", lambda table: effect_blocks(table, sets), OF_PROTEINS
+        ),
         "latents and the assay": part(saved, ASSAY, "effects of latents against the assay", assay_blocks),
         "concentration": part(
-            saved, ATTRIBUTIONS, "integrated gradients", lambda table: attribution_blocks(table, SUBSTITUTIONS)
+            saved,
+            ATTRIBUTIONS,
+            "integrated gradients",
+            lambda table: attribution_blocks(table, SUBSTITUTIONS),
+            ["protein"],
         ),
-        "universality": part(saved, UNIVERSAL, "universality", universality_blocks),
+        "universality": part(saved, UNIVERSAL, "universality", universality_blocks, ["unit"]),
     }
 
 
@@ -99,7 +109,7 @@ def protein_blocks(effects: pd.DataFrame, sets: pd.DataFrame, protein: str) -> l
 
 def latent_claims(saved: Saved) -> list[Claim]:
     """Whether any single latent moves what others say by more than all of its nulls, over all proteins together."""
-    effects = saved.table(EFFECTS)
+    effects = saved.table(EFFECTS, *OF_PROTEINS)
     if effects.empty:
         return []
     together = effects[effects["protein"] == ALL]

@@ -42,7 +42,7 @@ def evidence(question):
     table = pd.DataFrame({"question": question, "layer": [0, 0], "head": [0, 1], "verdict": "none"})
     for value in ("r", "rho", "pm"):
         table = table.assign(**{value: 0.5, f"{value}_low": 0.4, f"{value}_high": 0.6})
-    return table.assign(aligned=False, enriched=False, restored=np.array([False, True]))
+    return table.assign(ceiling=0.6, aligned=False, enriched=False, restored=np.array([False, True]))
 
 
 @pytest.fixture(scope="module")

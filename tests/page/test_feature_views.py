@@ -111,7 +111,7 @@ def page(make_page):
 def test_the_front_answers_for_concepts_motifs_steering_corpus_and_models(page, revisit):
     with revisit(page) as seen:
         told = seen.go().inner_text(".claims")
-    assert "1 of 2 pairs of concept and site: exon (F1 0.72)." in told
+    assert "1 of 2 pairs of concept and site, by concept at its best site: exon, F1 0.72 [0.67, 0.77]." in told
     assert f"Exploratory: 1 of 1 pairs of motif and stream: ctcf at {SITE} (r = 0.60 [0.55, 0.65])." in told
     assert f"F7 of {SITE} raises the hidden token by 0.30 [0.25, 0.35] nats" in told
     assert "2 of 4 distinct queries, 0.50 [0.07, 0.93]; of their shuffled twins 0." in told

@@ -29,15 +29,12 @@ def page(make_page):
     verdicts = pd.DataFrame(
         {"task": [HOSTILE, "b"], "difference": [0.05, -0.01], "difference_low": [0.02, -0.03]}
     ).assign(difference_high=[0.08, 0.01])
-    summary = pd.DataFrame({"question": ["ctcf"], "heads": [6], "motif_detectors": [0], "largest_r": [0.22]})
-    summary = summary.assign(largest_ceiling=0.4, largest_rho=1.32, largest_pm=0.52)
     sensitivity = pd.DataFrame({"criterion": ["registered stack"], "statement": ["3 of 4 detectors were found"]})
     return make_page(
         {
             "tables/beyond_composition.csv": verdicts,
             "tables/linear_probe_controls.csv": pd.concat([controls(HOSTILE), controls("b")]),
             "tables/evidence.csv": pd.concat([evidence(), evidence("tata")]),
-            "tables/evidence_summary.csv": summary,
             "tables/calibration_sensitivity.csv": sensitivity,
         },
         makers={"tables/linear_probe_metrics.csv": "linear_probes"},
@@ -49,7 +46,9 @@ def test_the_front_says_what_was_found_and_what_could_have_been_seen(page, visit
         told = seen.go().inner_text(".claims")
     assert "1 of 2 labels" in told
     assert "0.050 [0.020, 0.080]" in told
-    assert "ctcf: 0 of 6 heads (largest r 0.22 under a ceiling of 0.40, ρ 1.32, restoration 0.52)" in told
+    assert "0 of 12 pairs of head and motif" in told
+    figures = "r 0.220 [0.170, 0.270] (ceilings up to 0.40), ρ 1.320 [1.270, 1.370], PM 0.520 [0.470, 0.570]"
+    assert f"ctcf: {figures};\ntata: {figures}." in told
     assert "Registered stack: 3 of 4 detectors were found." in told
 
 

@@ -81,7 +81,10 @@ def test_a_folder_with_nothing_but_its_manifest_has_a_page_that_names_commands(s
     page = build_page(Saved(tmp_path, makers), Libraries("", "", ""))
     assert page.count('id="blocks-') == len(VIEWS[study])
     for view in VIEWS[study][1:]:
-        assert any("--from-step" in each for each in told(chapter(view, Saved(tmp_path, makers)).blocks)), view
+        assert any(
+            "This makes" in each and "python main.py" in each
+            for each in told(chapter(view, Saved(tmp_path, makers)).blocks)
+        ), view
 
 
 def test_whatever_is_gone_is_named_with_the_step_that_makes_it(short_run):

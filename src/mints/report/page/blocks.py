@@ -44,6 +44,14 @@ class Missing:
 
 
 @dataclass(frozen=True)
+class Link:
+    """A cell of a table that leads to a place of the page, such as `#/head/ctcf/L2H0`."""
+
+    text: str
+    address: str
+
+
+@dataclass(frozen=True)
 class Table:
     """A table that sorts, filters and downloads as CSV; beside a column `site`, each `latent` links to its page."""
 

@@ -20,6 +20,7 @@ from mints.report.page.views.head_circuits import head_circuits
 from mints.report.page.views.heads import heads
 from mints.report.page.views.interventions import interventions
 from mints.report.page.views.latents import latents
+from mints.report.page.views.methods import methods
 from mints.report.page.views.models import models
 from mints.report.page.views.motifs import motifs
 from mints.report.page.views.probes import probes
@@ -39,9 +40,10 @@ VIEWS: dict[str, tuple[Callable[[Saved], View], ...]] = {
         latents,
         circuits,
         models,
+        methods,
     ),
-    "protein": (front, substitutions, behaviours, dictionaries, latents, circuits),
-    "basecaller": (front, basecaller_reads, basecaller_patching, basecaller_calibration),
+    "protein": (front, substitutions, behaviours, dictionaries, latents, circuits, methods),
+    "basecaller": (front, basecaller_reads, basecaller_patching, basecaller_calibration, methods),
 }
 """Chapters of each study's page, in their order."""
 

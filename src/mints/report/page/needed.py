@@ -54,7 +54,8 @@ NEEDED = {
         "beyond_baseline_high"
     ),
     "tables/evidence.csv": (
-        "question layer head r_low r_high aligned rho_low rho_high enriched pm_low pm_high restored r rho pm"
+        "question layer head r_low r_high aligned rho_low rho_high enriched pm_low pm_high restored r rho pm "
+        "ceiling verdict"
     ),
     "tables/evidence_summary.csv": "question heads motif_detectors largest_r largest_ceiling largest_rho largest_pm",
     "tables/feature_circuit_curves.csv": (

@@ -17,6 +17,7 @@ SCRIPTS = (
     "theme.js",
     "charts.js",
     "tables.js",
+    "print.js",
     "widgets.js",
     "logo.js",
     "attended.js",
@@ -26,6 +27,7 @@ SCRIPTS = (
     "circuit_details.js",
     "circuit.js",
     "latents.js",
+    "methods.js",
     "page.js",
 )
 """Scripts of the page itself, in the order in which they build on each other."""

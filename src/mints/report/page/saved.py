@@ -14,7 +14,7 @@ from jaxtyping import Shaped
 from numpy import ndarray
 
 from mints.pipeline.artifacts import read
-from mints.pipeline.manifest import read_run
+from mints.pipeline.manifest import StepManifest, read_manifest, read_run
 from mints.report.page.needed import lacking
 
 ORDERS = re.compile(r"\s--(?:(?:from-step|only-step)[= ]\S+|overwrite|report-only|open-report|quiet)\b")
@@ -102,10 +102,16 @@ class Saved:
         """How this run was called, without what it was told to do of its steps."""
         return f"python {ORDERS.sub('', self.account.get('command', 'main.py'))}"
 
+    def steps(self) -> list[StepManifest]:
+        """Manifests of all steps whose results are here, whichever run made them, in the order in which steps ran."""
+        names = [path.stem for path in sorted((self.results / "manifests").glob("*.json"))]
+        found = [manifest for name in names if (manifest := read_manifest(self.results, name)) is not None]
+        place = {step.get("name"): number for number, step in enumerate(self.account.get("steps", []))}
+        return sorted(found, key=lambda manifest: (place.get(manifest.step, len(place)), manifest.started))
+
     def step_seconds(self) -> float:
         """Time that all steps took whose results are here, whichever run made them."""
-        manifests = sorted((self.results / "manifests").glob("*.json"))
-        return float(sum(read(path, path.suffix).get("seconds", 0) for path in manifests))
+        return float(sum(manifest.seconds for manifest in self.steps()))
 
     def _path(self, name: str) -> Path | None:
         path = self.results / name

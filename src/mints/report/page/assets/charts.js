@@ -19,6 +19,7 @@ function forget(container) {
     CHARTS.delete(target);
     Plotly.purge(target);
   }
+  for (const table of [...TABLES.keys()].filter((each) => container.contains(each))) TABLES.delete(table);
 }
 
 /** What all figures share; a figure's own layout goes over it. */
@@ -58,9 +59,10 @@ function shortened(name, longest) {
   return name.split("<br>").map(line).join("<br>");
 }
 
-/** A figure's layout; axes beyond the first take the look of the first. */
-function layoutOf(block, longest) {
-  const house = houseLayout(block.height);
+/** A figure's layout, on paper of the sheet's width; axes beyond the first take the look of the first. */
+function layoutOf(block, target, longest) {
+  const house = houseLayout(onPaper() ? Math.min(block.height, TALLEST) : block.height);
+  if (onPaper()) house.width = target.clientWidth;
   const own = painted(block.layout);
   for (const name of Object.keys(own)) {
     if (/^[xy]axis\d+$/.test(name)) house[name] = house.xaxis;
@@ -86,7 +88,7 @@ function plot(target, block) {
   CHARTS.set(target, block);
   const longest = target.clientWidth < 600 ? 40 : 64; // letters; pointing, tables and files have all of them
   const data = painted(block.data).map((trace) => (trace.name ? { ...trace, name: shortened(trace.name, longest) } : trace));
-  return Plotly.react(target, data, layoutOf(block, longest), {
+  return Plotly.react(target, data, layoutOf(block, target, longest), {
     ...CONFIG, toImageButtonOptions: { ...CONFIG.toImageButtonOptions, filename: fileName(block.title) },
   });
 }
@@ -94,6 +96,11 @@ function plot(target, block) {
 /** A title as a file may be called. */
 function fileName(title) {
   return title.toLowerCase().replace(/[^a-z0-9]+/g, "_").replace(/^_|_$/g, "");
+}
+
+/** Give a text to the reader as a file. */
+function download(text, file, type) {
+  element("a", { href: URL.createObjectURL(new Blob([text], { type })), download: file }).click();
 }
 
 /** The frame of anything that stems from an artifact: heading, the thing, what to know of it, where it comes from. */
@@ -125,6 +132,9 @@ function drawChart(block) {
   return framed(block, least ? element("div", { class: "scroll" }, target) : target);
 }
 
-dark.addEventListener("change", () => {
+/** Draw all figures anew: in other colours, or in another width. */
+function redrawCharts() {
   for (const [target, block] of CHARTS) if (target.isConnected) plot(target, block);
-});
+}
+
+dark.addEventListener("change", redrawCharts);

@@ -120,8 +120,7 @@ function drawCircuit(block) {
   function save(format) {
     const name = `circuit_${fileName(graph.name)}`;
     if (format !== "json") return void Plotly.downloadImage(drawing, { format, filename: name, width: drawing.clientWidth, height: drawing.clientHeight, scale: format === "png" ? 2 : 1 });
-    const address = URL.createObjectURL(new Blob([JSON.stringify(circuitFile(graph, part), null, 1)], { type: "application/json" }));
-    element("a", { href: address, download: `${name}.json` }).click();
+    download(JSON.stringify(circuitFile(graph, part), null, 1), `${name}.json`, "application/json");
     setTimeout(() => URL.revokeObjectURL(address), 1000);
   }
   const button = (label, onclick) => element("button", { type: "button", onclick }, label);

@@ -34,7 +34,8 @@ function logoPicture({ letters, heights, probabilities }, width) {
   const wide = Math.min(44, (width - left - 8) / heights.length);
   const y = (bits) => above + high * (1 - bits / top);
   const consensus = probabilities.map((column) => letters[column.indexOf(Math.max(...column))]).join("");
-  const picture = drawing("svg", { width: left + wide * heights.length + 8, height: above + high + below, role: "img", "aria-label": `sequence logo; most frequent bases ${consensus}` });
+  const size = { width: left + wide * heights.length + 8, height: above + high + below };
+  const picture = drawing("svg", { ...size, viewBox: `0 0 ${size.width} ${size.height}`, role: "img", "aria-label": `sequence logo; most frequent bases ${consensus}` });
   for (let bits = 0; bits <= top; bits += 1) {
     picture.append(
       drawing("line", { class: "grid", x1: left, x2: left + wide * heights.length, y1: y(bits), y2: y(bits) }),

@@ -13,12 +13,10 @@ function drawNow(target) {
   return draw?.();
 }
 
-/** Draw everything of the chapter, as printing needs it. */
+/** Draw everything of the chapter. */
 function drawAll() {
   return Promise.all([...WAITING.keys()].filter((target) => target.isConnected).map(drawNow));
 }
-
-window.addEventListener("beforeprint", drawAll);
 
 const DRAWN = {
   text: (block) => element("div", { class: "block text" }, ...block.paragraphs.map((each) => element("p", {}, each))),
@@ -64,7 +62,7 @@ function drawClaim(claim, anchor) {
 }
 
 function drawView(view) {
-  const parts = [element("h2", {}, view.title), element("p", { class: "question" }, view.question)];
+  const parts = [element("p", { class: "only-print" }, `${PAGE.title} · ${view.chapter}`), element("h2", {}, view.title), element("p", { class: "question" }, view.question)];
   if (view.anchor === "front") {
     const claims = PAGE.views.flatMap((each) => each.claims.map((claim) => drawClaim(claim, each.anchor)));
     parts.push(element("ul", { class: "claims" }, ...claims));
@@ -132,7 +130,7 @@ function turn(event) {
 
 /** DataTables takes its colours from a class of the root. */
 function nightfall() {
-  document.documentElement.classList.toggle("dark", dark.matches);
+  document.documentElement.classList.toggle("dark", dark.matches && !onPaper());
 }
 
 function open() {
@@ -143,6 +141,7 @@ function open() {
   document.addEventListener("keydown", turn);
   window.addEventListener("hashchange", show);
   show();
+  setTimeout(tableLibrary); // printing cannot wait for it
 }
 
 dark.addEventListener("change", nightfall);

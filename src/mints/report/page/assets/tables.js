@@ -1,6 +1,7 @@
 // Tables that sort, filter and download: DataTables, from the module that the page carries.
 
 let dataTables = null;
+const TABLES = new Map(); // element → its DataTable, the block that it shows, and where paper says what is left out
 
 /** DataTables itself; the module is read once. */
 function tableLibrary() {
@@ -14,6 +15,7 @@ function tableLibrary() {
 /** Cells are text, never markup; numbers are short on the screen and whole where they are sorted or downloaded. */
 function cells(written) {
   return (value, purpose) => {
+    if (value?.address) return purpose === "display" ? `<a href="${escaped(value.address)}">${escaped(value.text)}</a>` : value.text;
     if (purpose === "sort" || purpose === "type") return value === null ? -Infinity : typeof value === "boolean" ? Number(value) : value;
     return purpose === "display" ? escaped(written(value)) : value ?? "";
   };
@@ -54,10 +56,11 @@ function escaped(text) {
 function drawTable(block) {
   const table = element("table", { class: "display compact nowrap", style: "width:100%" });
   const holder = element("div", { class: "scroll" }, table);
+  const told = element("p", { class: "only-print quiet" });
   whenShown(table, async () => {
     const DataTable = await tableLibrary();
     const small = block.rows.length <= block.page_length;
-    new DataTable(table, {
+    const api = new DataTable(table, {
       data: block.rows,
       columns: block.columns.map((title, index) => column(title, block.rows.map((row) => row[index]), block.columns.indexOf("site"))),
       order: [], autoWidth: false, scrollX: true,
@@ -71,8 +74,9 @@ function drawTable(block) {
       language: { search: "", searchPlaceholder: "filter rows" },
       drawCallback: () => nameParts(holder, block.title),
     });
+    TABLES.set(table, { api, told, block });
   });
-  return framed(block, holder);
+  return framed(block, element("div", {}, holder, told));
 }
 
 /** What scrolls can be reached by keyboard, and several tables' parts can be told from each other. */

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from mints.report.page.blocks import Block, Chart, Choice, Claim, Missing, Text, table_block
-from mints.report.page.marks import LEGIBLE, Estimates, dodged, named
+from mints.report.page.marks import LEGIBLE, Estimates, dodged, interval, named
 from mints.report.page.saved import Saved
 
 SCORES, SUMMARY, BASELINES = "tables/concept_scores.csv", "tables/concept_summary.csv", "tables/concept_baselines.csv"
@@ -154,7 +154,11 @@ def concept_claims(saved: Saved) -> list[Claim]:
         return []
     above = scores[scores["verdict"] == ABOVE_ALL].sort_values("f1", ascending=False).drop_duplicates("concept")
     judged = int(scores["f1"].notna().sum())
-    told = ", ".join(f"{row['concept']} (F1 {row['f1']:.2f})" for row in above.to_dict("records"))
+    told = "; ".join(
+        f"{row['concept']}, F1 {interval(row['f1'], row['f1_low'], row['f1_high'])}" for row in above.to_dict("records")
+    )
     pairs = int((scores["verdict"] == ABOVE_ALL).sum())
-    answer = f"{pairs} of {judged} pairs of concept and site" + (f": {told}." if told else ".")
+    answer = f"{pairs} of {judged} pairs of concept and site" + (
+        f", by concept at its best site: {told}." if told else "."
+    )
     return [Claim("Does a latent tell a concept better than every baseline?", answer, "yes" if told else "no")]

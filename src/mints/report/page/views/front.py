@@ -1,4 +1,4 @@
-"""The front: what was asked of which model, on what, when, and the thresholds that were fixed beforehand."""
+"""The front: what was asked of which model, on what, when, and what became of every registered criterion."""
 
 from __future__ import annotations
 
@@ -8,13 +8,8 @@ import pandas as pd
 
 from mints.report.page.blocks import Table, View, table_block
 from mints.report.page.saved import Saved
-
-REGISTERED = {
-    "qk_r": "QK alignment: least Pearson r of a head's key scores and the motif score",
-    "qk_p": "QK alignment: largest p",
-    "enrichment": "Attention enrichment: least ratio of motif tokens over matched background",
-    "restoration": "Causal restoration: least lower bound of the share restored",
-}
+from mints.report.page.views.criteria import criteria_tables
+from mints.report.page.views.run_data import data_rows
 
 QUESTIONS = {
     "genomic": "Which component of this model implements this biology, and how sure are we?",
@@ -24,13 +19,13 @@ QUESTIONS = {
 
 
 def front(saved: Saved) -> View:
-    """Claims of all chapters go below this title; then the run, the thresholds, and what the steps warned of."""
+    """Claims of all chapters go below this title; then the criteria, the run, and what the steps warned of."""
     study = saved.configured("study", "genomic")
     return View(
         "front",
         headline(saved),
         QUESTIONS[study],
-        [facts_table(saved), *registered(saved), *warnings(saved)],
+        [*criteria_tables(saved), facts_table(saved), *warnings(saved)],
         chapter="Overview",
     )
 
@@ -48,11 +43,14 @@ def facts_table(saved: Saved) -> Table:
     rows = [
         ("model", saved.configured("model")),
         ("weights, SHA-256", fact(saved, "model_weights_sha256")),
+        *data_rows(saved),
         ("seed", saved.configured("seed")),
         ("device and precision", " · ".join(filter(None, (fact(saved, "device"), fact(saved, "precision"))))),
         ("host", ", ".join(f"{key} {value}" for key, value in host.items() if isinstance(value, str | int))),
         ("started", account.get("started")),
         ("minutes of all steps", round(saved.step_seconds() / 60, 1)),
+        ("status", None if account.get("status") == "complete" else account.get("status")),
+        ("MINTS", account.get("version")),
         ("commit", (account.get("git_commit") or "unknown")),
         ("command", f"python {account.get('command', '')}"),
     ]
@@ -64,14 +62,6 @@ def fact(saved: Saved, name: str) -> Any:
     """The first value of this name among the facts that the steps recorded."""
     recorded = saved.account.get("facts", {}).values()
     return next((facts[name] for facts in recorded if name in facts), None)
-
-
-def registered(saved: Saved) -> list[Table]:
-    """The thresholds, as they stood in the manifest before any result."""
-    values = saved.configured("registered", {})
-    rows = [(REGISTERED.get(name, name), value) for name, value in values.items()]
-    note = "Fixed in the profile and written to the manifest before the first step; all else is exploratory."
-    return [Table("Registered criteria", ["criterion", "threshold"], rows, "pipeline_run.json", note)] if rows else []
 
 
 def warnings(saved: Saved) -> list[Table]:

@@ -235,4 +235,5 @@ def claims(audit: pd.DataFrame) -> list[Claim]:
     tasks = below["task"].nunique()
     answer = f"{len(found)} of {len(below)} pairs of head and task ({tasks} tasks, q ≤ {SIGNIFICANT:g})"
     asked = "Does a head write along a probe's direction more than random geometry?"
-    return [Claim(asked, f"{answer}: {told}." if told else f"{answer}.", "yes" if told else "no")]
+    least = f"; the smallest q is {below['write_cosine_q'].min():.2g}" if len(below) else ""
+    return [Claim(asked, f"{answer}: {told}." if told else f"{answer}{least}.", "yes" if told else "no")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,10 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from mints.report.page.blocks import Block, Choice, Claim, Missing, View, Widget, table_block
-from mints.report.page.marks import named
+from mints.report.page.marks import interval, named
 from mints.report.page.saved import Saved
 
-EVIDENCE, SUMMARY = "tables/evidence.csv", "tables/evidence_summary.csv"
+EVIDENCE, DETECTOR = "tables/evidence.csv", "motif detector"
 MAPS = (
     ("r", "aligned", "QK alignment", "Pearson r", 0.0),
     ("rho", "enriched", "Attention enrichment", "ρ, motif over background", 1.0),
@@ -24,7 +25,7 @@ MAPS = (
 
 def heads(saved: Saved) -> View:
     """Three linked maps per question."""
-    evidence, summary = saved.table(EVIDENCE), saved.table(SUMMARY)
+    evidence = saved.table(EVIDENCE)
     question = (
         "Does a head's key follow the motif, is the motif attended to, and does patching the head restore its effect?"
     )
@@ -35,7 +36,7 @@ def heads(saved: Saved) -> View:
         str(name): [maps(rows, thresholds)] for name, rows in evidence.groupby("question", sort=False)
     }
     blocks: list[Block] = [Choice("motif", options), table_block(evidence, "Every head, every criterion", EVIDENCE)]
-    return View("heads", "Heads", question, blocks, claims(summary))
+    return View("heads", "Heads", question, blocks, claims(evidence))
 
 
 def maps(rows: pd.DataFrame, thresholds: dict[str, float]) -> Widget:
@@ -80,15 +81,37 @@ def square(rows: pd.DataFrame, column: str, size: tuple[int, int]) -> Float[ndar
     return matrix
 
 
-def claims(summary: pd.DataFrame) -> list[Claim]:
-    """Whether a head is a motif detector."""
-    if summary.empty:
+def claims(evidence: pd.DataFrame) -> list[Claim]:
+    """Whether a head is a motif detector, with the best head of every motif by each criterion."""
+    if evidence.empty:
         return []
-    found = int(summary["motif_detectors"].sum())
-    figures = "; ".join(
-        f"{named(row['question'])}: {row['motif_detectors']} of {row['heads']} heads"
-        f" (largest r {row['largest_r']:.2f} under a ceiling of {row['largest_ceiling']:.2f},"
-        f" ρ {row['largest_rho']:.2f}, restoration {row['largest_pm']:.2f})"
-        for row in summary.to_dict("records")
-    )
-    return [Claim("Is a head a motif detector?", f"{figures}.", "yes" if found else "no")]
+    found = evidence[evidence["verdict"] == DETECTOR]
+    names = ", ".join(f"{name_of(row)} for {named(str(row['question']))}" for row in found.to_dict("records"))
+    questions = evidence.groupby("question", sort=False)
+    told = ";\n".join(f"{named(str(name))}: {best_of(rows)}" for name, rows in questions)
+    count = f"{len(found)} of {len(evidence)} pairs of head and motif" + (f": {names}" if names else "")
+    return [Claim("Is a head a motif detector?", f"{count}. The largest figures:\n{told}.", "yes" if names else "no")]
+
+
+def best_of(rows: pd.DataFrame) -> str:
+    """The largest figure by each criterion among the heads of one motif, with its interval."""
+    r, rho = (largest(rows, value, value) for value in ("r", "rho"))
+    ceiling = rows["ceiling"].max()
+    under = f" (ceilings up to {ceiling:.2f})" if pd.notna(ceiling) else ""
+    unclear = "effect_low" in rows and not (rows["effect_low"] > 0).any()
+    pm = "PM not to be judged, since the edit has no clear effect" if unclear else f"PM {largest(rows, 'pm', 'pm_low')}"
+    return f"r {r}{under}, ρ {rho}, {pm}"
+
+
+def largest(rows: pd.DataFrame, value: str, by: str) -> str:
+    """A figure of the head that leads by a column: what its criterion holds against the threshold."""
+    judged = rows.dropna(subset=[by])
+    if judged.empty:
+        return "not measured"
+    row = judged.iloc[int(judged[by].argmax())]
+    return interval(row[value], row[f"{value}_low"], row[f"{value}_high"], 3)
+
+
+def name_of(row: Mapping[Any, Any]) -> str:
+    """A head's name, as the address of its page has it."""
+    return f"L{int(row['layer'])}H{int(row['head'])}"

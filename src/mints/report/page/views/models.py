@@ -166,6 +166,6 @@ def claims(differences: pd.DataFrame, checks: pd.DataFrame, compared: list[str])
     if not checks.empty:
         failed = checks[~checks["passes"].astype(bool)]
         names = ", ".join(f"{row['model']}: {row['check']}" for row in failed.to_dict("records"))
-        told = f"All {len(checks)} rules are passed by {len(compared)} models." if failed.empty else f"Fails: {names}."
+        told = f"All {len(checks)} checks of {len(compared)} models are passed." if failed.empty else f"Fails: {names}."
         made.append(Claim("Is every model loaded as it was trained?", told, "yes" if failed.empty else "no"))
     return made

@@ -161,7 +161,7 @@ function nodeTraces(graph, part, chosen, shared) {
   const both = [...part.nodes].filter((number) => shared?.has(graph.nodes[number].id));
   const named = [...namedNodes(graph, part, chosen)];
   const names = {
-    ...common, ...at(named), mode: "text", hoverinfo: "skip", textfont: { size: 11 },
+    ...common, ...at(named), mode: "text", hoverinfo: "skip", textfont: { size: 11, shadow: `0 0 3px ${colour("paper")}, 0 0 3px ${colour("paper")}, 0 0 2px ${colour("paper")}` },
     text: named.map((number) => nodeLabel(graph.nodes[number])),
     textposition: named.map((number) => ({ 0: "middle left", [last]: "top center" })[graph.nodes[number].column] ?? "middle right"),
   };

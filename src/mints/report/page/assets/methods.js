@@ -25,7 +25,7 @@ async function copied(text, shownText) {
 
 function drawMethods(block) {
   const { sections, file } = block.content;
-  const text = element("div", { class: "methods-text", tabindex: 0, role: "document", "aria-label": block.title }, ...sections.map(drawSection));
+  const text = element("div", { class: "methods-text", tabindex: 0, "aria-label": block.title }, ...sections.map(drawSection));
   const told = element("span", { class: "quiet", role: "status" });
   const bar = element("div", { class: "controls" },
     element("button", { type: "button", onclick: async () => { told.textContent = await copied(asMarkdown(sections), text); } }, "Copy the text"),

@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 ORACLES := $(VENV)/.oracles
 
-.PHONY: demo test check tests clean
+.PHONY: demo test check tests programs clean
 
 demo: $(READY)
 	$(BIN)/python main.py --profile embedded
@@ -18,9 +18,21 @@ check: $(READY)
 	$(BIN)/ruff format --check
 	$(BIN)/mypy src
 
-tests: $(ORACLES)
-	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || echo "no chromium: the tests of the page are skipped (apt-get install chromium)"
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadgroup
+tests: $(ORACLES) programs
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+# What tests need beside Python: the page's a browser, the corpus audit's NCBI BLAST+. Where one is not there and cannot
+# be installed without a question, its tests are skipped.
+programs:
+	@$(call have,chromium) || $(call have,chromium-browser) || $(call have,google-chrome) || $(call install,chromium,of the page)
+	@$(call have,blastn) || $(call install,ncbi-blast+,of the corpus audit)
+
+have = command -v $(1) >/dev/null
+apt-get = DEBIAN_FRONTEND=noninteractive apt-get -o Acquire::Retries=0 -o Acquire::http::Timeout=20
+install = { \
+	$(call have,apt-get) && [ `id -u` -eq 0 ] && echo "installing $(1) …" && \
+	{ $(apt-get) update; $(apt-get) install --yes --no-install-recommends $(1); } </dev/null >/dev/null 2>&1; } || \
+	echo "$(1) is not installed: tests $(2) are skipped (as root: apt-get install $(1))"
 
 clean:
 	rm -rf $(VENV) results/embedded results/embedded_nt

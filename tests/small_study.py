@@ -3,8 +3,12 @@
 import os
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import NamedTuple
+
+from mints.cli import main
 
 MAIN = Path(__file__).parents[1] / "main.py"
 CONFIGURATION = """
@@ -18,6 +22,8 @@ probe_layers = [1, 3]
 max_qk_alignment_sequences = 120
 permuted_motifs = 5
 max_patching_pairs = 16
+max_feature_search_sequences = 60
+sae_epochs = 2
 calibration_strengths = [0.0, 1.0]
 calibration_heads = 2
 calibration_sequences = 64
@@ -30,12 +36,12 @@ validation_chromosomes = ["chr6"]
 [features]
 k = [8]
 expansion = [2]
-training_tokens = 20000
+training_tokens = 8000
 batch = 512
 concept_windows = 60
 concept_permutations = 3
 circuit_question = "ctcf"
-substitution_sites = 8
+substitution_sites = 4
 circuit_sequences = 8
 steering_sites = 6
 steering_doses = [0.0, 2.0]
@@ -87,16 +93,23 @@ class Outcome(NamedTuple):
 
 
 def run_main(*arguments, folder=None, **environment):
-    """`python main.py …` as a user types it, in a folder of its own."""
+    """`python main.py …` as a user types it: in a process of its own, which takes seconds to import what it needs."""
     done = subprocess.run(
         [sys.executable, str(MAIN), *map(str, arguments)],
         capture_output=True,
         text=True,
         cwd=folder,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "200"} | environment,
-        timeout=400,
+        env=os.environ | {"COLUMNS": "200"} | environment,
+        timeout=1500,
     )
     return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+def run_here(*arguments):
+    """The same command in this process: for what a process of its own would not make different."""
+    with redirect_stdout(StringIO()) as out, redirect_stderr(StringIO()) as err:
+        code = main([str(argument) for argument in arguments])
+    return Outcome(code, out.getvalue(), err.getvalue())
 
 
 class Study(NamedTuple):
@@ -105,13 +118,22 @@ class Study(NamedTuple):
     configuration: Path
     results: Path
 
+    @property
+    def flags(self):
+        """What names this study on a command line."""
+        return ["--config", str(self.configuration), "--results", str(self.results)]
+
     def run(self, *arguments):
-        """A command on this study."""
-        return run_main("--config", self.configuration, "--results", self.results, *arguments)
+        """A command on this study, in this process."""
+        return run_here(*self.flags, *arguments)
+
+    def start(self, *arguments, **options):
+        """A command on this study as a process of its own, to be sent signals; what it says comes by its `stderr`."""
+        command = [sys.executable, str(MAIN), *self.flags, *arguments]
+        return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, **options)
 
     def artifacts(self):
-        """Content of every CSV and JSON artifact; manifests and the cache of hashes are none."""
+        """Content of every CSV and JSON artifact; manifests are none, nor is what is hidden: a lock, hashes."""
         paths = [p for p in sorted(self.results.rglob("*")) if p.suffix in (".csv", ".json")]
-        others = ("pipeline_run.json", ".hash_cache.json")
-        kept = [p for p in paths if "manifests" not in p.parts and p.name not in others]
-        return {str(p.relative_to(self.results)): p.read_bytes() for p in kept}
+        others = [p for p in paths if p.name.startswith(".") or p.name == "pipeline_run.json" or "manifests" in p.parts]
+        return {str(p.relative_to(self.results)): p.read_bytes() for p in paths if p not in others}

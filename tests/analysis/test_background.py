@@ -118,7 +118,7 @@ def test_nothing_to_match_gives_no_pairs_and_undefined_means():
     usable=st.floats(0.2, 1),
     coarse=st.booleans(),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_pairs_keep_every_promise(seed, count, supporting, usable, coarse):
     rng = np.random.default_rng(seed)
     tokens = random_tokens(count, rng, gc=1, to_end=100)

@@ -5,13 +5,12 @@ import os
 
 import numpy as np
 import pytest
+from optional import needs_blast
 
 from mints.data.blast import HIT_COLUMNS, make_database, parse_hits, search
 from mints.data.sequences import decode, reverse_complement
 from mints.errors import MintsError
 from mints.programs import blast_version
-
-needs_blast = pytest.mark.skipif(blast_version() is None, reason="NCBI BLAST+ is not installed")
 
 ROW = ["q 1", "chr2", "97.500", "40", "1", "0", "11", "50", "200", "161", "3e-12", "70.1"]
 

@@ -72,7 +72,7 @@ def test_a_byte_holds_three_letters(text):
     assert list(pack(encode(text))) == [words.index(padded[i : i + 3]) for i in range(0, len(padded), 3)]
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     texts=st.lists(st.text("ACGTNacgtnRU", min_size=1, max_size=50), min_size=1, max_size=4),
     width=st.integers(1, 9),

@@ -119,7 +119,7 @@ def test_windows_of_every_width_have_the_scores_of_a_slow_loop(width):
     assert_as_slow(scorer, sequence, scorer.windows([sequence])[0])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_windows_of_any_motif_and_sequence_are_those_of_the_slow_loop(data):
     width = data.draw(st.integers(1, 14))
@@ -191,7 +191,7 @@ def slow_token_score(windows, width, span):
     return max(overlapping, default=-np.inf)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.text("ACGTTACGGN", max_size=60), st.lists(st.integers(0, 60), max_size=12), st.randoms())
 def test_token_scores_are_the_best_windows_over_the_span(sequence, cuts, shuffler):
     scorer = motif_scorer(SHORT)

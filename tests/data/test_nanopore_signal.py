@@ -6,6 +6,7 @@ from uuid import UUID
 
 import numpy as np
 import pytest
+from optional import pod5_library
 
 from mints.data.nanopore.chunks import cut, stitch
 from mints.data.nanopore.normalisation import Normalisation, Scaling, normalise, scaling_of, trimmed_samples
@@ -17,7 +18,7 @@ IDS = ["00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-00000000
 
 def write_pod5(path, signals, ids=IDS, scale=0.18, offset=-240.0):
     """A POD5 file of raw samples by the library's own writer, calibrated as (raw + offset) · scale."""
-    pod5 = pytest.importorskip("pod5")
+    pod5 = pod5_library()
     now = datetime(2026, 1, 1, tzinfo=UTC)
     run = pod5.RunInfo(
         acquisition_id="a", acquisition_start_time=now, adc_max=4095, adc_min=-4096, context_tags={},

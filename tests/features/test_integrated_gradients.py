@@ -5,6 +5,7 @@ import pytest
 import torch
 from architectures import POST, PRE
 from latent_pairs import CHANGED, make_case, random_autoencoder
+from optional import oracle
 from torch.testing import assert_close
 
 from mints.features.above import READOUTS
@@ -78,7 +79,7 @@ def test_one_node_is_exact_for_a_linear_read_out(case):
 
 
 def test_integrated_gradients_are_captum_s(case):
-    captum = pytest.importorskip("captum.attr")
+    captum = oracle("captum.attr")
     autoencoder = case.autoencoder
     sides = [(autoencoder.encode(run.x), run.x - autoencoder(run.x).output) for run in (case.clean, case.corrupted)]
     for place in range(len(READOUTS)):

@@ -16,12 +16,6 @@ D_IN, D_SAE, K = 8, 40, 5
 SITE = "blocks.2.hook_resid_post"
 
 
-@pytest.fixture(scope="module")
-def sae_lens():
-    """The library; it is imported where it is used, since that takes seconds."""
-    return pytest.importorskip("sae_lens", reason="requirements-oracles.txt is not installed")
-
-
 def randomised(module, seed=3):
     """Weights of all kinds of sizes, decoder rows of all lengths, thresholds that let some and not all through."""
     generator = torch.Generator().manual_seed(seed)

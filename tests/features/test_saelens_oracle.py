@@ -7,35 +7,25 @@ from torch.testing import assert_close
 from mints.features.penalised_kinds import jump
 from mints.features.topk_kinds import AUXILIARY_WEIGHT, BatchTopK, MatryoshkaBatchTopK, TopK
 
-pytest.importorskip("sae_lens")
-
-from sae_lens.saes.batchtopk_sae import BatchTopKTrainingSAE, BatchTopKTrainingSAEConfig  # noqa: E402
-from sae_lens.saes.jumprelu_sae import JumpReLU, Step  # noqa: E402
-from sae_lens.saes.matryoshka_batchtopk_sae import (  # noqa: E402
-    MatryoshkaBatchTopKTrainingSAE,
-    MatryoshkaBatchTopKTrainingSAEConfig,
-)
-from sae_lens.saes.sae import TrainStepInput  # noqa: E402
-from sae_lens.saes.topk_sae import TopKTrainingSAE, TopKTrainingSAEConfig  # noqa: E402
-
 D_IN, D_SAE, K, WIDTHS = 10, 40, 4, (5, 20, 40)
 SHAPE = {"d_in": D_IN, "d_sae": D_SAE, "k": K, "rescale_acts_by_decoder_norm": False, "aux_loss_coefficient": 1.0}
 KINDS = {
-    "topk": (TopK, TopKTrainingSAE, TopKTrainingSAEConfig, {}),
-    "batch_topk": (BatchTopK, BatchTopKTrainingSAE, BatchTopKTrainingSAEConfig, {}),
+    "topk": (TopK, "TopK", {}),
+    "batch_topk": (BatchTopK, "BatchTopK", {}),
     "matryoshka": (
         lambda *shape: MatryoshkaBatchTopK(*shape, widths=WIDTHS),
-        MatryoshkaBatchTopKTrainingSAE,
-        MatryoshkaBatchTopKTrainingSAEConfig,
+        "MatryoshkaBatchTopK",
         {"matryoshka_widths": list(WIDTHS)},
     ),
 }
+"""Our class, how the names of SAELens's two begin, and what its configuration has more."""
 
 
-def pair(kind, bias=-6.0):
+def pair(sae_lens, kind, bias=-6.0):
     """Our autoencoder and theirs with the same weights. bias: mean of the encoder's bias."""
-    ours_class, theirs_class, configuration, settings = KINDS[kind]
-    ours, theirs = ours_class(D_IN, D_SAE, K), theirs_class(configuration(**SHAPE, **settings))
+    ours_class, name, settings = KINDS[kind]
+    configuration = getattr(sae_lens.saes, f"{name}TrainingSAEConfig")(**SHAPE, **settings)
+    ours, theirs = ours_class(D_IN, D_SAE, K), getattr(sae_lens.saes, f"{name}TrainingSAE")(configuration)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in ours.parameters():
@@ -47,8 +37,10 @@ def pair(kind, bias=-6.0):
     return ours, theirs
 
 
-def theirs_of(theirs, x, dead=None):
-    step = TrainStepInput(sae_in=x, coefficients={}, dead_neuron_mask=dead, n_training_steps=0, is_logging_step=False)
+def theirs_of(sae_lens, theirs, x, dead=None):
+    step = sae_lens.saes.sae.TrainStepInput(
+        sae_in=x, coefficients={}, dead_neuron_mask=dead, n_training_steps=0, is_logging_step=False
+    )
     return theirs.training_forward_pass(step)
 
 
@@ -63,9 +55,9 @@ X = 2 * torch.randn(64, D_IN, generator=torch.Generator().manual_seed(1))
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_loss_error_activity_and_gradients_are_saelens_s(kind):
-    ours, theirs = pair(kind)
-    found, expected = ours.outcome(X, None), theirs_of(theirs, X)
+def test_loss_error_activity_and_gradients_are_saelens_s(sae_lens, kind):
+    ours, theirs = pair(sae_lens, kind)
+    found, expected = ours.outcome(X, None), theirs_of(sae_lens, theirs, X)
     assert_close(found.loss, expected.loss, atol=1e-4, rtol=1e-5)
     assert_close(found.error, (expected.sae_out - X).detach(), atol=1e-5, rtol=1e-5)
     assert torch.equal(found.fired, (expected.feature_acts > 0).sum(0))
@@ -75,17 +67,17 @@ def test_loss_error_activity_and_gradients_are_saelens_s(kind):
     assert_same_gradients(ours, theirs)
 
 
-def test_the_smallest_active_latent_of_a_batch_is_the_one_that_moves_saelens_s_threshold():
-    ours, theirs = pair("batch_topk")
+def test_the_smallest_active_latent_of_a_batch_is_the_one_that_moves_saelens_s_threshold(sae_lens):
+    ours, theirs = pair(sae_lens, "batch_topk")
     ours.outcome(X, None)
-    theirs_of(theirs, X)
+    theirs_of(sae_lens, theirs, X)
     assert_close(theirs.cfg.topk_threshold_lr * ours.smallest, theirs.topk_threshold)
     assert float(ours.smallest) > 0
 
 
-def test_the_auxiliary_loss_is_saelens_s_in_units_of_the_residual_s_variance():
+def test_the_auxiliary_loss_is_saelens_s_in_units_of_the_residual_s_variance(sae_lens):
     """Where every dead latent is positive; SAELens also decodes those that are below zero."""
-    ours, theirs = pair("topk", bias=30.0)
+    ours, theirs = pair(sae_lens, "topk", bias=30.0)
     dead = torch.zeros(D_SAE, dtype=torch.bool)
     dead[::5] = True  # 8 latents, of which d_in / 2 = 5 are used
     with torch.no_grad():
@@ -94,7 +86,7 @@ def test_the_auxiliary_loss_is_saelens_s_in_units_of_the_residual_s_variance():
         pre = centred @ ours.W_enc.T + ours.b_enc
     assert (pre > 0).all()
     found = ours.auxiliary_loss(pre, centred, error, dead)
-    expected = theirs_of(theirs, X, dead).losses["auxiliary_reconstruction_loss"]
+    expected = theirs_of(sae_lens, theirs, X, dead).losses["auxiliary_reconstruction_loss"]
     factor = AUXILIARY_WEIGHT * D_IN * len(X) / float((error - error.mean(0)).square().sum())
     assert_close(found, factor * expected, atol=1e-5, rtol=1e-5)
     found.backward()
@@ -102,14 +94,15 @@ def test_the_auxiliary_loss_is_saelens_s_in_units_of_the_residual_s_variance():
     assert_same_gradients(ours, theirs, factor)
 
 
-def test_jump_and_its_estimated_gradients_are_saelens_s():
+def test_jump_and_its_estimated_gradients_are_saelens_s(sae_lens):
+    library = sae_lens.saes.jumprelu_sae
     generator = torch.Generator().manual_seed(2)
     pre, of_latents, of_gates = torch.randn(3, 200, 6, generator=generator)
     thresholds = torch.rand(6, generator=generator)
     found, expected = ([pre.clone().requires_grad_(), thresholds.clone().requires_grad_()] for _ in range(2))
     latents, gates = jump(*found, 0.3)
     ((latents * of_latents).sum() + (gates * of_gates).sum()).backward()
-    their_latents, their_gates = JumpReLU.apply(*expected, 0.3, False), Step.apply(*expected, 0.3, False)
+    their_latents, their_gates = (each.apply(*expected, 0.3, False) for each in (library.JumpReLU, library.Step))
     ((their_latents * of_latents).sum() + (their_gates * of_gates).sum()).backward()
     assert torch.equal(latents, their_latents)
     assert torch.equal(gates, their_gates)

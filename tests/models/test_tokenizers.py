@@ -67,7 +67,7 @@ def tokens(tokenizer, sequence):
 
 @pytest.mark.parametrize("name", TILING)
 @given(sequence=dna)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_spans_tile_any_dna_string_and_hold_the_letters_of_their_tokens(name, sequence):
     tokenizer = TOKENIZERS[name]
     ids, spans = content(tokenizer.encode(sequence))
@@ -81,7 +81,7 @@ def test_spans_tile_any_dna_string_and_hold_the_letters_of_their_tokens(name, se
 
 @pytest.mark.parametrize("name", TOKENIZERS)
 @given(sequences=st.lists(dna, max_size=6))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_many_at_once_are_encoded_as_one_by_one(name, sequences):
     tokenizer = TOKENIZERS[name]
     together = tokenizer.encode_many(sequences)
@@ -138,9 +138,9 @@ def test_a_saved_tokenizer_is_recognised_and_encodes_alike(name, told, tmp_path)
 @pytest.mark.parametrize("name", TOKENIZERS)
 def test_five_thousand_windows_take_about_a_second(name):
     windows = random_sequences(50, 300) * 100
-    start = time.perf_counter()
+    start = time.process_time()
     TOKENIZERS[name].encode_many(windows)
-    assert time.perf_counter() - start < 5  # measured 0.1 to 0.6 s; the bound allows for a busy machine
+    assert time.process_time() - start < 3  # measured 0.1 to 0.6 s; the bound allows for a slower machine
 
 
 # Byte-pair encoding
@@ -157,7 +157,7 @@ def test_dnabert2_gives_the_published_ids(official):
 
 
 @given(sequence=st.text(alphabet="ACGTACGTACGTN", max_size=300))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_byte_pair_ids_and_spans_are_the_library_s_own(official, sequence):
     oracle = fast.Tokenizer.from_file(str(official / "dnabert2" / "tokenizer.json")).encode(sequence)
     encoding = BytePairTokenizer.load(official / "dnabert2").encode(sequence)
@@ -266,7 +266,7 @@ def test_nucleotide_transformer_gives_the_published_tokens():
 
 @pytest.mark.parametrize("k", [1, 3, 6])
 @given(sequence=dna)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_fixed_k_mers_follow_the_greedy_rule(k, sequence):
     assert tokens(TOKENIZERS[f"{k}-mers"], sequence)[1:] == greedy(clean(sequence), k)
 
@@ -278,7 +278,7 @@ def esm_tokenizer(official):
 
 
 @given(sequence=st.text(alphabet="ACGTACGTACGTN", min_size=1, max_size=120))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_fixed_k_mers_are_those_of_the_official_implementation(esm_tokenizer, sequence):
     assert TOKENIZERS["6-mers"].encode(sequence).ids.tolist() == esm_tokenizer(sequence)["input_ids"]
 
@@ -302,7 +302,7 @@ def test_the_residues_are_esm2_s():
 
 
 @given(sequence=protein)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_every_residue_is_one_token_and_every_other_letter_one_unknown(sequence):
     tokenizer = TOKENIZERS["residues"]
     ids, spans = content(tokenizer.encode(sequence))
@@ -329,7 +329,7 @@ def test_dnabert_s_vocabulary_counts_k_mers_in_the_order_atcg():
 
 
 @given(sequence=dna)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_an_overlapping_k_mer_starts_at_every_base_that_has_room_for_it(sequence):
     tokenizer = TOKENIZERS["overlapping"]
     ids, spans = content(tokenizer.encode(sequence))

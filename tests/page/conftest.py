@@ -1,31 +1,43 @@
 """A browser for the page, where there is one; and results that it can be made of."""
 
 import json
-import shutil
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from optional import CHROMIUM, WITHOUT_CHROMIUM, oracle
 
 from mints.config import Config
 from mints.report.page.build import build_page
 from mints.report.page.saved import Saved
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 HOSTILE = 'evil"><script>window.hacked=1</script>'
 
 
 @pytest.fixture(scope="session")
 def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (make test does)")
+    playwright = oracle("playwright.sync_api")
     if CHROMIUM is None:
-        pytest.skip("no chromium on this machine (apt-get install chromium)")
+        pytest.skip(WITHOUT_CHROMIUM)
     with playwright.sync_playwright() as driver:
         opened = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield opened
         opened.close()
+
+
+ARRIVE = """async (address) => {
+    if (new URL(address, location).hash === location.hash) return show();
+    const arrived = new Promise((tell) => addEventListener("hashchange", tell, { once: true }));
+    location.hash = address;
+    await arrived;
+}"""
+"""Goes to a chapter as a link does, and ends when the page has followed."""
+
+
+TABLES_ARE_DRAWN = "[...document.querySelectorAll('table.display')].every((each) => each.matches('.dataTable'))"
+"""What `drawAll` does not wait for where a table had come near the screen before."""
 
 
 class Visit:
@@ -42,10 +54,14 @@ class Visit:
             self.wrong.append(request.url)
 
     def go(self, chapter="front"):
-        """Open a chapter and wait until everything near the screen is drawn."""
-        self.page.goto(f"{self.address}#/{chapter}")
+        """Open a chapter and wait until all of it is drawn."""
+        if self.page.url.startswith(self.address):
+            self.page.evaluate(ARRIVE, f"#/{chapter}")
+        else:
+            self.page.goto(f"{self.address}#/{chapter}")
         self.page.wait_for_selector(f"#view-{chapter.split('/')[0]}")
         self.page.evaluate("drawAll()")
+        self.page.wait_for_function(TABLES_ARE_DRAWN)
         return self.page
 
 

@@ -140,8 +140,8 @@ def chart(opened, title):
     return figure.evaluate("plot => JSON.parse(JSON.stringify({data: plot.data, layout: plot.layout}))")
 
 
-def test_a_head_that_was_chosen_in_the_maps_leads_to_its_page(page, visit):
-    with visit(page) as seen:
+def test_a_head_that_was_chosen_in_the_maps_leads_to_its_page(page, revisit):
+    with revisit(page) as seen:
         opened = seen.go("heads")
         opened.get_by_role("tab", name=BAIT).click()
         opened.select_option("select[aria-label=head]", "L0H1")
@@ -151,8 +151,8 @@ def test_a_head_that_was_chosen_in_the_maps_leads_to_its_page(page, visit):
         assert opened.evaluate("window.hacked") is None
 
 
-def test_arrow_keys_and_lists_turn_the_pages_of_heads_and_the_address_follows(page, visit):
-    with visit(page) as seen:
+def test_arrow_keys_and_lists_turn_the_pages_of_heads_and_the_address_follows(page, revisit):
+    with revisit(page) as seen:
         opened = seen.go("head/ctcf/L0H1")
         opened.wait_for_function("document.activeElement.classList.contains('headbar')")
         opened.keyboard.press("ArrowRight")
@@ -168,8 +168,8 @@ def test_arrow_keys_and_lists_turn_the_pages_of_heads_and_the_address_follows(pa
         assert opened.locator("#view-head").count() == 1
 
 
-def test_a_head_s_page_shows_its_tokens_its_patching_its_spectra_and_its_row(page, visit):
-    with visit(page) as seen:
+def test_a_head_s_page_shows_its_tokens_its_patching_its_spectra_and_its_row(page, revisit):
+    with revisit(page) as seen:
         opened = seen.go("head/ctcf/L0H1")
         opened.evaluate("drawAll()")
         scatter = chart(opened, "Alignment: does the key follow the motif?")
@@ -191,9 +191,9 @@ def test_a_head_s_page_shows_its_tokens_its_patching_its_spectra_and_its_row(pag
         assert "ceiling\n0.400" in opened.inner_text("dl.cells")
 
 
-def test_attention_is_drawn_over_the_bases_and_a_chosen_token_shows_where_it_looks(page, visit):
+def test_attention_is_drawn_over_the_bases_and_a_chosen_token_shows_where_it_looks(page, revisit):
     heights = "[...document.querySelectorAll('.attended')[0].querySelectorAll('i')].map((bar) => bar.style.height)"
-    with visit(page) as seen:
+    with revisit(page) as seen:
         opened = seen.go("head/ctcf/L0H1")
         first = opened.locator(".example").first
         assert opened.evaluate(heights) == ["33.3333%", "100%", "66.6667%"]
@@ -210,15 +210,15 @@ def test_attention_is_drawn_over_the_bases_and_a_chosen_token_shows_where_it_loo
         assert opened.evaluate("location.hash") == "#/head/ctcf/L0H1"
 
 
-def test_a_head_without_saved_patterns_names_those_that_have_them(page, visit):
-    with visit(page) as seen:
+def test_a_head_without_saved_patterns_names_those_that_have_them(page, revisit):
+    with revisit(page) as seen:
         opened = seen.go("head/ctcf/L1H0")
         opened.locator("figure.examples").get_by_role("link", name="L0H1").click()
         opened.wait_for_function("document.querySelector('.headname').textContent.startsWith('L0H1')")
 
 
-def test_the_logo_gives_every_letter_its_share_of_the_information(page, visit):
-    with visit(page) as seen:
+def test_the_logo_gives_every_letter_its_share_of_the_information(page, revisit):
+    with revisit(page) as seen:
         opened = seen.go("motifs")
         logo = opened.locator(".logo svg").first
         assert logo.get_attribute("aria-label") == "sequence logo; most frequent bases CA"
@@ -231,8 +231,8 @@ def test_the_logo_gives_every_letter_its_share_of_the_information(page, visit):
         assert logo.locator("title").all_text_contents()[0] == "position 1: C 100%, A 0%, G 0%, T 0%"
 
 
-def test_patching_marks_the_motif_and_draws_intervals_nulls_and_what_proves_nothing(page, visit):
-    with visit(page) as seen:
+def test_patching_marks_the_motif_and_draws_intervals_nulls_and_what_proves_nothing(page, revisit):
+    with revisit(page) as seen:
         opened = seen.go("motifs")
         places = chart(opened, "ctcf: patching by place and layer")
         assert places["data"][0]["z"] == [[0, 0.8, 0.1], [0, 0.4, 0]]
@@ -256,8 +256,8 @@ def test_patching_marks_the_motif_and_draws_intervals_nulls_and_what_proves_noth
         assert "ctcf: checks of the patching itself" in told
 
 
-def test_the_yield_counts_a_fixed_edit_that_moves_tokens(page, visit):
-    with visit(page) as seen:
+def test_the_yield_counts_a_fixed_edit_that_moves_tokens(page, revisit):
+    with revisit(page) as seen:
         bars = {
             trace["name"]: trace["x"]
             for trace in chart(seen.go("motifs"), "Counterfactual pairs that could be made")["data"]
@@ -265,8 +265,8 @@ def test_the_yield_counts_a_fixed_edit_that_moves_tokens(page, visit):
     assert bars == {"pairs made": [35, 0], "no site": [10, 20], "tokens would move": [5, 30]}
 
 
-def test_the_audit_fills_what_was_found_and_shows_the_named_head_s_vectors(page, visit):
-    with visit(page) as seen:
+def test_the_audit_fills_what_was_found_and_shows_the_named_head_s_vectors(page, revisit):
+    with revisit(page) as seen:
         opened = seen.go("head-circuits")
         opened.get_by_role("tab", name="OV copying").click()
         opened.evaluate("drawAll()")
@@ -281,8 +281,8 @@ def test_the_audit_fills_what_was_found_and_shows_the_named_head_s_vectors(page,
     assert "2 of 4 pairs of head and task (2 tasks, q ≤ 0.05)" in told
 
 
-def test_calibration_shows_exact_intervals_bounds_and_what_a_negative_is_worth(page, visit):
-    with visit(page) as seen:
+def test_calibration_shows_exact_intervals_bounds_and_what_a_negative_is_worth(page, revisit):
+    with revisit(page) as seen:
         opened = seen.go("calibration")
         assert "Registered stack: weak." in opened.inner_text("main")
         found = chart(opened, "Planted detectors found, by strength")["data"][1]
@@ -296,8 +296,8 @@ def test_calibration_shows_exact_intervals_bounds_and_what_a_negative_is_worth(p
     assert "Registered stack: 1 of 256 tests (permuted motif, shuffled sequences; each at most 3.6%" in told
 
 
-def test_hostile_names_are_shown_in_every_chapter_and_nothing_is_wider_than_a_phone(page, visit):
-    with visit(page, width=390) as seen:
+def test_hostile_names_are_shown_in_every_chapter_and_nothing_is_wider_than_a_phone(page, revisit):
+    with revisit(page, width=390) as seen:
         for chapter in CHAPTERS:
             opened = seen.go(chapter)
             assert opened.evaluate("document.documentElement.scrollWidth") <= 390, chapter
@@ -327,8 +327,8 @@ def test_results_older_than_the_examples_show_the_rest_of_a_head_and_what_makes_
     assert "--from-step head_examples" in told
 
 
-def test_figures_that_were_replaced_are_let_go(page, visit):
-    with visit(page) as seen:
+def test_figures_that_were_replaced_are_let_go(page, revisit):
+    with revisit(page) as seen:
         opened = seen.go("head/ctcf/L0H0")
         before = opened.evaluate("CHARTS.size")
         for name in ("L0H1", "L1H0"):

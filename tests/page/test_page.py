@@ -41,8 +41,8 @@ def page(make_page):
     )
 
 
-def test_the_front_says_what_was_found_and_what_could_have_been_seen(page, visit):
-    with visit(page) as seen:
+def test_the_front_says_what_was_found_and_what_could_have_been_seen(page, revisit):
+    with revisit(page) as seen:
         told = seen.go().inner_text(".claims")
     assert "1 of 2 labels" in told
     assert "0.050 [0.020, 0.080]" in told
@@ -52,8 +52,8 @@ def test_the_front_says_what_was_found_and_what_could_have_been_seen(page, visit
     assert "Registered stack: 3 of 4 detectors were found." in told
 
 
-def test_names_with_markup_and_quotes_are_shown_and_not_run(page, visit):
-    with visit(page) as seen:
+def test_names_with_markup_and_quotes_are_shown_and_not_run(page, revisit):
+    with revisit(page) as seen:
         for chapter in ("front", "probes", "heads"):
             seen.go(chapter)
         assert seen.page.evaluate("window.hacked") is None
@@ -62,8 +62,8 @@ def test_names_with_markup_and_quotes_are_shown_and_not_run(page, visit):
         assert seen.page.locator("td", has_text=HOSTILE).count() > 0
 
 
-def test_a_head_that_is_pointed_at_or_chosen_is_marked_in_all_maps(page, visit):
-    with visit(page) as seen:
+def test_a_head_that_is_pointed_at_or_chosen_is_marked_in_all_maps(page, revisit):
+    with revisit(page) as seen:
         opened = seen.go("heads")
         shapes = "[...document.querySelectorAll('.map')].map((map) => map.layout.shapes.length)"
         assert opened.evaluate(shapes) == [0, 0, 2]  # two heads restore, and are outlined
@@ -74,8 +74,8 @@ def test_a_head_that_is_pointed_at_or_chosen_is_marked_in_all_maps(page, visit):
         assert "Pearson r 0.220 [0.170, 0.270], registered 0.500" in opened.inner_text(".details")
 
 
-def test_tables_filter_sort_and_download(page, visit):
-    with visit(page) as seen:
+def test_tables_filter_sort_and_download(page, revisit):
+    with revisit(page) as seen:
         opened = seen.go("heads")
         table = opened.locator("figure.table").last
         table.locator("input[type=search]").fill("tata")
@@ -108,8 +108,8 @@ def test_what_is_missing_says_which_command_makes_it(make_page, visit):
     assert "This makes it: python main.py --profile embedded --from-step probe_controls" in told
 
 
-def test_arrows_turn_chapters_and_every_figure_links_to_its_file(page, visit):
-    with visit(page) as seen:
+def test_arrows_turn_chapters_and_every_figure_links_to_its_file(page, revisit):
+    with revisit(page) as seen:
         opened = seen.go("front")
         opened.keyboard.press("ArrowRight")
         opened.wait_for_selector("#view-probes")

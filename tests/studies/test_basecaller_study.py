@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from small_study import run_main
+from small_study import run_here
 
 from mints.basecaller_config import BasecallerTraining
 from mints.models.basecaller import randomly_initialised, save_basecaller
@@ -35,7 +35,7 @@ def results(tmp_path_factory):
     (folder / "small.toml").write_text(CONFIGURATION)
     given = {"config": folder / "small.toml", "model": folder / "model", "results": folder / "results"}
     flags = [part for name, value in given.items() for part in (f"--{name}", value)]
-    outcome = run_main("--study", "basecaller", *flags, "--device", "cpu", "--precision", "fp32")
+    outcome = run_here("--study", "basecaller", *flags, "--device", "cpu", "--precision", "fp32")
     assert outcome.code == 0, outcome.err
     return folder / "results"
 

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from optional import WITHOUT_BLAST, needs_blast
 
 from mints.config import Config, Simulation
 from mints.data.sequences import reverse_complement
@@ -17,8 +18,6 @@ from mints.pipeline.progress import Reporter
 from mints.pipeline.runner import Pipeline
 from mints.programs import blast_version
 from mints.studies.genomic.steps.corpus_audit import corpus_audit
-
-needs_blast = pytest.mark.skipif(blast_version() is None, reason="NCBI BLAST+ is not installed")
 
 AUDIT = simulate_audit(Simulation(seed=11))
 TRUTH = AUDIT.truth.set_index("query")
@@ -132,7 +131,7 @@ def test_without_blast_the_tables_say_that_nothing_was_searched_and_the_run_goes
         assert summary["queries"] == {"given": 60, "distinct": 54}
         assert [decision.runs for decision in audit.pipeline.plan()] == [False]
     if blast_version() is None:
-        pytest.skip("NCBI BLAST+ is not installed: that its arrival is noticed was not tested")
+        pytest.skip(f"that its arrival is noticed was not tested: {WITHOUT_BLAST}")
     (decision,) = audit.pipeline.plan()
     assert decision.runs
     assert decision.reason == f"configuration changed: blast_version none -> {blast_version()}"

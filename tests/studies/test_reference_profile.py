@@ -25,11 +25,13 @@ PROFILE = (files("mints") / "profiles" / "reference.toml").read_text(encoding="u
 NOWHERE = "http://127.0.0.1:9"
 TASKS = ("promoter_tata", "promoter_no_tata", "splice_sites_donors", "splice_sites_acceptors")
 CAPS = """
-max_probe_train = 160
-max_probe_test = 80
+max_probe_train = 120
+max_probe_test = 60
 max_masked_tokens = 60
-max_qk_alignment_sequences = 60
+max_qk_alignment_sequences = 40
 max_patching_pairs = 4
+max_feature_search_sequences = 40
+sae_epochs = 1
 permuted_motifs = 3
 probe_bootstrap_samples = 40
 probe_control_random_label_runs = 1
@@ -133,7 +135,7 @@ def turned(world, address):
     )
     known = "".join(f'"{p.name}" = "{sha256(p)}"\n' for p in (world / "model").iterdir() if p.name.startswith("tok"))
     text = re.sub(r"\[model_sha256\]\n(\".*\n)+", f"[model_sha256]\n{known}", text)
-    text = text.replace("max_patching_pairs = 512\n", "")
+    text = re.sub(r"(?m)^(max_patching_pairs|max_feature_search_sequences) = \d+\n", "", text)
     return text.replace("[model_sha256]", f"{CAPS}\n[model_sha256]", 1)
 
 

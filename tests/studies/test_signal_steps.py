@@ -5,6 +5,7 @@ from uuid import UUID
 import numpy as np
 import pandas as pd
 import pytest
+from optional import pod5_library
 
 from mints.basecaller_config import BasecallerConfig, BasecallerTraining
 from mints.configuration_files import read_profile
@@ -118,7 +119,7 @@ def test_pod5_reads_are_trimmed_capped_and_said_to_be_of_another_sample_rate(mod
 @pytest.fixture
 def pod5_file(tmp_path):
     """Two reads at 4 kHz, the first with 200 samples of open pore."""
-    pod5 = pytest.importorskip("pod5")
+    pod5 = pod5_library()
     from datetime import UTC, datetime
 
     now = datetime(2026, 1, 1, tzinfo=UTC)

@@ -1,16 +1,13 @@
 """The genomic study through the command line: what it makes, how it resumes, and what it says."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
 import pandas as pd
 import pytest
-from small_study import MAIN, run_main
+from small_study import run_here
 
 from mints.studies.genomic.vectors import cached_vectors
 
@@ -147,16 +144,6 @@ def run_without_model(study, *arguments):
     return study.run(*arguments, "--model", "./no-such-checkpoint")
 
 
-def test_from_step_takes_a_step_s_older_name_and_goes_on_to_the_end(study):
-    before = study.artifacts()
-    outcome = study.run("--from-step", "circuit_extraction_and_residual_probing")
-    assert outcome.code == 0, outcome.err
-    ran = [name for name, status in statuses(study).items() if status == "ran"]
-
-    assert ran == STEPS[STEPS.index("residual_cache") :]
-    assert study.artifacts() == before
-
-
 def test_a_changed_field_reruns_what_reads_it_and_says_so(study):
     plan = study.run("--dry-run", "--json", "--probe-bootstrap-samples", "61")
     reasons = {row["step"]: (row["runs"], row["reason"]) for row in json.loads(plan.out)}
@@ -182,61 +169,58 @@ def test_a_flipped_byte_in_a_cache_is_found_and_the_step_remade(study):
     assert study.artifacts() == before
 
 
-def test_kills_at_several_moments_and_a_resume_give_the_bytes_of_an_uninterrupted_run(finished, tmp_path):
+def wait_for(process, step):
+    """Read what a run says until it has begun with a step."""
+    while f"] {step} (" not in (line := process.stderr.readline()):
+        assert line, f"the run ended before {step}"
+
+
+def test_killed_runs_and_a_step_s_older_name_lead_to_the_bytes_of_an_uninterrupted_run(finished, tmp_path):
     study = finished[0]._replace(results=tmp_path / "killed")
-    command = [sys.executable, str(MAIN), "--config", str(study.configuration), "--results", str(study.results)]
-    for seconds in (3.0, 5.0, 7.0):
-        process = subprocess.Popen(
-            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ | {"OMP_NUM_THREADS": "1"}
-        )
-        time.sleep(seconds)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    assert study.run().code == 0
-    assert study.artifacts() == finished[0].artifacts()
+    for step in ("ingest", "residual_cache", "attention_enrichment"):
+        with study.start() as process:
+            wait_for(process, step)
+            time.sleep(0.2)
+            process.kill()
+    undisturbed, so_far = finished[0].artifacts(), study.artifacts()
+    assert "qk_alignment/ctcf_qk_alignment.csv" in so_far
+    assert so_far == {name: undisturbed[name] for name in so_far}
+    outcome = study.run("--from-step", "strict_mechanistic_proofs")
+    assert outcome.code == 0, outcome.err
+    ran = [name for name, status in statuses(study).items() if status == "ran"]
+    assert ran == STEPS[STEPS.index("qk_alignment") :]
+    assert study.artifacts() == undisturbed
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_control_c_and_a_scheduler_s_stop_end_with_130_and_keep_finished_steps(finished, tmp_path, sent):
     study = finished[0]._replace(results=tmp_path / "stopped")
-    command = [sys.executable, str(MAIN), "--config", str(study.configuration), "--results", str(study.results)]
-    process = subprocess.Popen(
-        command,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        # A shell that started the tests in its background has told its children to ignore Ctrl-C.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    for line in process.stderr:
-        if "masked_token_loss (never run)" in line:
-            time.sleep(0.5)
-            process.send_signal(sent)
-            break
-    rest = process.communicate(timeout=60)[1]
+    # A shell that started the tests in its background has told its children to ignore Ctrl-C.
+    with study.start(preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)) as process:
+        wait_for(process, "residual_cache")
+        while not list(study.results.glob(".work/residual_cache-*/*/*.npz")):  # in the middle of its work
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(sent)
+        rest = process.communicate(timeout=60)[1]
     assert process.returncode == 130
     assert "interrupted: finished steps are kept" in rest
-    assert statuses(study)["masked_token_loss"] == "interrupted"
+    assert statuses(study)["residual_cache"] == "interrupted"
     assert "ingest" in [path.stem for path in (study.results / "manifests").glob("*.json")]
 
 
 def test_two_runs_at_once_on_one_folder_the_second_is_refused(study):
-    command = [sys.executable, str(MAIN), "--config", str(study.configuration), "--results", str(study.results)]
-    first = subprocess.Popen([*command, "--overwrite"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    try:
-        first.stderr.readline()
+    with study.start("--overwrite") as first:
+        wait_for(first, "simulate_genome")
         second = study.run()
-    finally:
         first.kill()
-        first.communicate()
     assert second.code == 1
     assert f"process {first.pid}" in second.err
 
 
 def test_the_results_of_another_profile_are_not_touched(study):
     before = study.artifacts()
-    outcome = run_main("--profile", "embedded", "--results", study.results)
+    outcome = run_here("--profile", "embedded", "--results", study.results)
     assert outcome.code == 1
     assert "holds results of profile 'small', not 'embedded'" in outcome.err
     assert study.artifacts() == before

@@ -36,10 +36,6 @@ ARRIVE = """async (address) => {
 """Goes to a chapter as a link does, and ends when the page has followed."""
 
 
-TABLES_ARE_DRAWN = "[...document.querySelectorAll('table.display')].every((each) => each.matches('.dataTable'))"
-"""What `drawAll` does not wait for where a table had come near the screen before."""
-
-
 class Visit:
     """A page that is open, with everything that went wrong in it."""
 
@@ -61,7 +57,6 @@ class Visit:
             self.page.goto(f"{self.address}#/{chapter}")
         self.page.wait_for_selector(f"#view-{chapter.split('/')[0]}")
         self.page.evaluate("drawAll()")
-        self.page.wait_for_function(TABLES_ARE_DRAWN)
         return self.page
 
 

@@ -5,17 +5,21 @@ const SHOWN = new IntersectionObserver((entries) => {
   for (const entry of entries) if (entry.isIntersecting) drawNow(entry.target);
 }, { rootMargin: "400px" });
 
+const DRAWING = new Set(); // promises of what is being drawn
+
 /** Draw what was waiting for its element to come near the screen. */
 function drawNow(target) {
   const draw = WAITING.get(target);
   WAITING.delete(target);
   SHOWN.unobserve(target);
-  return draw?.();
+  const drawn = Promise.resolve(draw?.()).finally(() => DRAWING.delete(drawn));
+  DRAWING.add(drawn);
 }
 
-/** Draw everything of the chapter. */
+/** Draw everything of the chapter, and wait for what is being drawn already. */
 function drawAll() {
-  return Promise.all([...WAITING.keys()].filter((target) => target.isConnected).map(drawNow));
+  [...WAITING.keys()].filter((target) => target.isConnected).forEach(drawNow);
+  return Promise.all(DRAWING);
 }
 
 const DRAWN = {

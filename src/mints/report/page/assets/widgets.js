@@ -44,6 +44,11 @@ function drawHeads(block) {
   return framed(block, element("div", {}, element("div", { class: "controls" }, element("label", {}, "Head ", chooser)), element("div", { class: "maps" }, ...maps), told));
 }
 
+/** A number with two decimals, and no sign where they are 0. */
+function twoDecimals(value) {
+  return (Number(value.toFixed(2)) || 0).toFixed(2);
+}
+
 /** One map: the colours reach equally far to both sides of no effect; ratios are drawn as powers of two. */
 function headChart(panel) {
   const ratio = panel.centre === 1;
@@ -52,7 +57,7 @@ function headChart(panel) {
   const limit = panel.threshold === null || panel.threshold === undefined ? 0 : Math.abs(scaled(panel.threshold));
   const reach = Math.max(limit, ...z.flat().filter((value) => value !== null).map(Math.abs)) || 1;
   const few = panel.values.length * panel.values[0].length <= 256;
-  const text = panel.values.map((row, layer) => row.map((value, head) => (value === null ? "" : few ? value.toFixed(2) : "")));
+  const text = panel.values.map((row, layer) => row.map((value, head) => (value === null ? "" : few ? twoDecimals(value) : "")));
   const custom = panel.values.map((row, layer) => row.map((value, head) => [shown(value), shown(panel.low[layer][head]), shown(panel.high[layer][head])]));
   const ticks = [-reach, 0, reach];
   return {

@@ -210,6 +210,34 @@ def test_two_graphs_stand_side_by_side_and_names_are_not_run(page, revisit):
         assert opened.evaluate("document.querySelectorAll('script[src], .plot script').length") == 0
 
 
+CLICK = """([place, name]) => {
+    const drawing = document.querySelectorAll(".plot.circuit")[place];
+    for (const { hovertext, customdata } of drawing.data) {
+        const at = (hovertext ?? []).findIndex((text) => text.startsWith(name));
+        if (at >= 0) return void drawing.emit("plotly_click", { points: [{ customdata: customdata[at] }] });
+    }
+    throw new Error(`no node ${name}`);
+}"""
+
+
+def test_a_node_is_chosen_in_either_of_two_graphs(page, revisit):
+    with revisit(page) as seen:
+        opened = seen.go("circuits/sp")
+        chosen = opened.locator(".details h4")
+        for _ in range(2):  # hidden and shown again, a click counts once
+            opened.get_by_label("compare with").select_option("")
+            opened.get_by_label("compare with").select_option(f"tm{HOSTILE}")
+        opened.evaluate(CLICK, [1, "L1:F1"])
+        assert chosen.inner_text() == "L1:F1"
+        assert told(opened).startswith("4 of 7 edges and 4 of 8 nodes")  # the same node, in the first graph too
+        opened.evaluate(CLICK, [1, "behavior:tm"])
+        assert chosen.inner_text() == f"behavior:tm{HOSTILE}"
+        assert opened.locator(".edges button", has_text="L2:F7").count() == 1
+        assert told(opened).startswith("5 of 7 edges and 5 of 8 nodes")  # which does not have it, and shows all
+        opened.evaluate(CLICK, [1, "behavior:tm"])
+        assert chosen.count() == 0
+
+
 def test_what_is_shown_is_exported_as_json_svg_and_png(page, revisit):
     with revisit(page) as seen:
         opened = seen.go("circuits/sp/L2:F7")

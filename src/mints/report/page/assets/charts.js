@@ -31,7 +31,7 @@ function houseLayout(height) {
   return {
     height,
     font: { family: "system-ui, sans-serif", size: 12, color: colour("ink") },
-    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+    paper_bgcolor: colour("paper"), plot_bgcolor: "rgba(0,0,0,0)",
     margin: { l: 56, r: 16, t: 16, b: 44 },
     hoverlabel: { bgcolor: colour("raised"), bordercolor: colour("line"), font: { color: colour("ink") } },
     legend: { orientation: "h", y: -0.25, yanchor: "top" },
@@ -100,7 +100,9 @@ function fileName(title) {
 
 /** Give a text to the reader as a file. */
 function download(text, file, type) {
-  element("a", { href: URL.createObjectURL(new Blob([text], { type })), download: file }).click();
+  const address = URL.createObjectURL(new Blob([text], { type }));
+  element("a", { href: address, download: file }).click();
+  setTimeout(() => URL.revokeObjectURL(address), 1000);
 }
 
 /** The frame of anything that stems from an artifact: heading, the thing, what to know of it, where it comes from. */

@@ -7,7 +7,7 @@ function drawCircuit(block) {
   const graphs = block.content.graphs.map(readGraph);
   const hasQ = graphs.some((graph) => graph.links.some((link) => link.q !== null));
   const wanted = { hidden: new Set(), least: leastFor(graphs[0], OPENS_WITH), clear: true, arriving: true, q: null };
-  let graph = graphs[0], other = null, focus = null, chosenLink = null, part = null;
+  let graph = graphs[0], other = null, focus = null, part = null, heard = false; // focus: the name of a node
 
   const drawing = element("div", { class: "plot circuit", role: "group", tabindex: 0, "data-arrows": true, "aria-label": `circuit ${graph.name}: arrow keys walk, Escape shows all` });
   const second = element("div", { class: "plot circuit", role: "group", "aria-label": "the graph beside it", hidden: true });
@@ -34,17 +34,21 @@ function drawCircuit(block) {
     return { kind, label, input, value, whole: element("label", { class: "slider" }, box(label, true, hide(kind)), input, value) };
   });
 
+  /** Number of the node in focus, where this graph has it. */
+  const numberIn = (which) => which?.byId.get(focus) ?? null;
+
   /** Show what is wanted now; the drawing keeps its places and its zoom. */
   function refresh() {
-    part = shownPart(graph, wanted, focus);
+    part = shownPart(graph, wanted, numberIn(graph));
     const shared = other ? new Set(other.nodes.map((node) => node.id)) : null;
     const together = second.hidden === !other;
     second.hidden = !other;
-    plot(drawing, circuitFigure(graph, part, focus, shared));
+    plot(drawing, circuitFigure(graph, part, numberIn(graph), shared));
     if (!together) Plotly.Plots.resize(drawing); // it has half of the width now, or all of it again
     if (other) {
-      const there = focus === null ? null : other.byId.get(graph.nodes[focus].id) ?? null;
-      plot(second, circuitFigure(other, shownPart(other, wanted, there), there, new Set(graph.nodes.map((node) => node.id))));
+      plot(second, circuitFigure(other, shownPart(other, wanted, numberIn(other)), numberIn(other), new Set(graph.nodes.map((node) => node.id))));
+      if (!heard) listen(second, () => other);
+      heard = true;
     }
     for (const { kind, value, input, whole } of sliders) {
       whole.hidden = !graph.kinds.includes(kind);
@@ -57,18 +61,20 @@ function drawCircuit(block) {
     counted.textContent = `${part.links.length} of ${graph.links.length} edges and ${part.near ? part.near.size : part.nodes.size} of ${graph.nodes.length} nodes are shown.${common}`;
   }
 
-  /** Put a node in focus: what it reaches and what reaches it stay. `null` shows all. */
-  function choose(number, address = true) {
-    focus = number;
-    chosenLink = null;
+  /** Put a node in focus, in whichever graph it is: what it reaches and what reaches it stay. `null` shows all. */
+  function choose(id, address = true) {
+    focus = id;
     search.value = "";
     refresh();
-    told.replaceChildren(number === null ? element("p", { class: "quiet" }, "No node is chosen.") : nodeDetails(graph, part, number, choose, chooseLink));
+    const holder = [graph, other].find((which) => numberIn(which) !== null);
+    told.replaceChildren(holder ? detailsIn(holder) : element("p", { class: "quiet" }, "No node is chosen."));
     if (address) setAddress();
   }
-  function chooseLink(number) {
-    chosenLink = graph.links[number];
-    told.replaceChildren(edgeDetails(graph, chosenLink, choose));
+  const chooseIn = (which) => (number) => choose(which.nodes[number].id);
+  const chooseLinkIn = (which) => (number) => told.replaceChildren(edgeDetails(which, which.links[number], chooseIn(which)));
+  function detailsIn(which) {
+    const number = numberIn(which);
+    return nodeDetails(which, shownPart(which, wanted, number), number, chooseIn(which), chooseLinkIn(which));
   }
   function open(next, id, address = true) {
     graph = next;
@@ -76,10 +82,10 @@ function drawCircuit(block) {
     sourceOf(frame, graph.source);
     wanted.least = leastFor(graph, OPENS_WITH);
     names.replaceChildren(...graph.nodes.map((node) => element("option", { value: node.id })));
-    choose(graph.byId.get(id) ?? null, address);
+    choose(graph.byId.has(id) ? id : null, address);
   }
   function setAddress() {
-    const place = [document.getElementById("content").dataset.anchor, graph.name, ...(focus === null ? [] : [graph.nodes[focus].id])];
+    const place = [document.getElementById("content").dataset.anchor, graph.name, ...(numberIn(graph) === null ? [] : [focus])];
     history.replaceState(null, "", addressOf(...place));
   }
   function follow() {
@@ -92,7 +98,7 @@ function drawCircuit(block) {
     const asked = search.value.trim().toLowerCase();
     const found = graph.nodes.findIndex((node) => node.id.toLowerCase() === asked);
     const near = found >= 0 ? found : graph.nodes.findIndex((node) => node.id.toLowerCase().includes(asked));
-    if (asked && near >= 0) choose(near);
+    if (asked && near >= 0) choose(graph.nodes[near].id);
     else if (asked) counted.textContent = `No node is called ${search.value}.`;
   }
   search.addEventListener("change", find);
@@ -103,25 +109,33 @@ function drawCircuit(block) {
     if (event.key === "Escape") return void choose(null);
     if (!/^Arrow/.test(event.key)) return;
     event.preventDefault();
-    const all = shownPart(graph, wanted, null);
-    if (focus === null) return void choose(all.links.length ? all.links[0].source : null);
+    const all = shownPart(graph, wanted, null), here = numberIn(graph), go = chooseIn(graph);
+    if (here === null) return void (all.links.length && go(all.links[0].source));
     const along = { ArrowRight: ["source", "target"], ArrowLeft: ["target", "source"] }[event.key];
     if (along) {
-      const link = all.links.find((each) => each[along[0]] === focus); // edges stand by size
-      if (link) choose(link[along[1]]);
+      const link = all.links.find((each) => each[along[0]] === here); // edges stand by size
+      if (link) go(link[along[1]]);
       return;
     }
-    const column = [...all.nodes].filter((number) => graph.nodes[number].column === graph.nodes[focus].column).sort((a, b) => graph.nodes[a].y - graph.nodes[b].y);
-    const next = column[column.indexOf(focus) + (event.key === "ArrowDown" ? 1 : -1)];
-    if (next !== undefined) choose(next);
+    const column = [...all.nodes].filter((number) => graph.nodes[number].column === graph.nodes[here].column).sort((a, b) => graph.nodes[a].y - graph.nodes[b].y);
+    const next = column[column.indexOf(here) + (event.key === "ArrowDown" ? 1 : -1)];
+    if (next !== undefined) go(next);
   }
   drawing.addEventListener("keydown", walk);
+
+  /** A click chooses an edge or a node of the graph that is drawn there; one on the node in focus lets it go. */
+  function listen(target, which) {
+    target.on("plotly_click", ({ points: [{ customdata: [what, number] }] }) => {
+      const id = which().nodes[number]?.id;
+      if (what === "edge") chooseLinkIn(which())(number);
+      else choose(id === focus ? null : id);
+    });
+  }
 
   function save(format) {
     const name = `circuit_${fileName(graph.name)}`;
     if (format !== "json") return void Plotly.downloadImage(drawing, { format, filename: name, width: drawing.clientWidth, height: drawing.clientHeight, scale: format === "png" ? 2 : 1 });
     download(JSON.stringify(circuitFile(graph, part), null, 1), `${name}.json`, "application/json");
-    setTimeout(() => URL.revokeObjectURL(address), 1000);
   }
   const button = (label, onclick) => element("button", { type: "button", onclick }, label);
   const fit = () => { for (const each of [drawing, second]) if (each.layout) Plotly.relayout(each, { "xaxis.range": [-0.08, graph.columns.length - 0.92], "yaxis.range": [1.0, 0] }); };
@@ -131,11 +145,7 @@ function drawCircuit(block) {
   whenShown(drawing, async () => {
     const [name, id] = PAGE.place ?? [];
     open(graphs.find((each) => each.name === name) ?? graph, id, false);
-    drawing.on("plotly_click", ({ points: [{ customdata }] }) => {
-      const [what, number] = customdata;
-      if (what === "edge") chooseLink(number);
-      else choose(number === focus ? null : number);
-    });
+    listen(drawing, () => graph);
     window.addEventListener("place", follow);
   });
   const frame = framed(block, element("div", {},

@@ -60,10 +60,10 @@ def circuits(saved: Saved) -> View:
 
 
 HELP = (
-    "Circles are latents, the larger the more they matter to the behaviour; the square is the behaviour; the thicker an"
-    " edge, the larger. Choose a node (click, or find it by name) to see what reaches it and what it reaches; choose an edge by the middle"
-    " of its line. With the keyboard: arrows walk along the strongest edges and along a column, Escape shows all again."
-    " Edges of either kind are scaled by the largest of their own kind."
+    "Circles are latents, the larger the more they matter to the behaviour, which is the square; the thicker an edge,"
+    " the larger it is of its own kind. Choose a node (click, or find it by name) to see what reaches it and what it"
+    " reaches; choose an edge by the middle of its line. With the keyboard: arrows walk along the strongest edges and"
+    " along a column, Escape shows all again."
 )
 
 

@@ -101,6 +101,20 @@ def test_columns_are_named_as_a_reader_writes_them():
     assert table.columns == ["AUROC low", "n test", "ρ"]
 
 
+def test_no_figure_offers_an_upload_and_the_browser_refuses_every_request(page, visit):
+    with visit(page) as seen:
+        opened = seen.go("probes")
+        titles = opened.eval_on_selector_all(
+            ".modebar-btn", "all => all.map((each) => each.getAttribute('aria-label'))"
+        )
+        assert "Download plot" in titles
+        assert not [title for title in titles if "Share" in title or "cloud" in title.lower()]
+        refused = "fetch('https://example.org/').then(() => 'sent', () => 'refused')"
+        assert opened.evaluate(refused) == "refused"
+        assert any("Content Security Policy" in said for said in seen.wrong)
+        seen.wrong.clear()
+
+
 def test_what_is_missing_says_which_command_makes_it(make_page, visit):
     bare = make_page({}, makers={"tables/linear_probe_controls.csv": "probe_controls"})
     with visit(bare) as seen:

@@ -79,6 +79,7 @@ function layoutOf(block, target, longest) {
 
 const CONFIG = {
   responsive: true, displaylogo: false,
+  showSendToCloud: false, plotlyServerURL: "", // else a button uploads the figure
   modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
   toImageButtonOptions: { format: "svg", scale: 2 },
 };

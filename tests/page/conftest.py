@@ -1,6 +1,7 @@
 """A browser for the page, where there is one; and results that it can be made of."""
 
 import json
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -34,6 +35,14 @@ ARRIVE = """async (address) => {
     await arrived;
 }"""
 """Goes to a chapter as a link does, and ends when the page has followed."""
+
+
+def until(page, expression, seconds=15):
+    """Wait for an expression to hold. It is asked from outside: the page lets nothing be evaluated within."""
+    last = time.monotonic() + seconds
+    while not page.evaluate(expression):
+        assert time.monotonic() < last, expression
+        page.wait_for_timeout(20)
 
 
 class Visit:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from optional import oracle
-from page.conftest import HOSTILE
+from page.conftest import HOSTILE, until
 
 SITES = ["blocks.1.hook_resid_post", "blocks.2.hook_resid_post"]
 TO_BEHAVIOUR, TO_FEATURE = "feat->behavior", "feat->feat"
@@ -198,12 +198,13 @@ def test_two_graphs_stand_side_by_side_and_names_are_not_run(page, revisit):
         opened = seen.go("circuits")
         opened.get_by_label("compare with").select_option(f"tm{HOSTILE}")
         assert told(opened).endswith("5 nodes are in both graphs (orange rings).")
-        opened.wait_for_function(  # the first one makes room
+        until(  # the first one makes room
+            opened,
             """() => {
                 const [first, second] = document.querySelectorAll(".plot.circuit");
                 const room = second.getBoundingClientRect().left - first.getBoundingClientRect().left;
                 return room > 0 && first.querySelector("svg").clientWidth <= room;
-            }"""
+            }""",
         )
         opened.get_by_label("graph", exact=True).select_option(f"tm{HOSTILE}")
         assert opened.evaluate("window.hacked") is None

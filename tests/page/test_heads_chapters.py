@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from page.conftest import HOSTILE
+from page.conftest import HOSTILE, until
 
 BAIT = '<img src=x onerror="window.hacked=1">'
 """A name with markup that can be a file's."""
@@ -154,17 +154,17 @@ def test_a_head_that_was_chosen_in_the_maps_leads_to_its_page(page, revisit):
 def test_arrow_keys_and_lists_turn_the_pages_of_heads_and_the_address_follows(page, revisit):
     with revisit(page) as seen:
         opened = seen.go("head/ctcf/L0H1")
-        opened.wait_for_function("document.activeElement.classList.contains('headbar')")
+        until(opened, "document.activeElement.classList.contains('headbar')")
         opened.keyboard.press("ArrowRight")
-        opened.wait_for_function("document.querySelector('.headname').textContent.startsWith('L1H0 for ctcf')")
+        until(opened, "document.querySelector('.headname').textContent.startsWith('L1H0 for ctcf')")
         assert opened.evaluate("location.hash") == "#/head/ctcf/L1H0"
         opened.keyboard.press("ArrowLeft")
         opened.keyboard.press("ArrowLeft")
-        opened.wait_for_function("document.querySelector('.headname').textContent.startsWith('L0H0')")
+        until(opened, "document.querySelector('.headname').textContent.startsWith('L0H0')")
         opened.keyboard.press("ArrowLeft")  # from the first to the last
-        opened.wait_for_function("location.hash === '#/head/ctcf/L1H1'")
+        until(opened, "location.hash === '#/head/ctcf/L1H1'")
         opened.select_option("select[aria-label=motif]", BAIT)
-        opened.wait_for_function("document.querySelector('.headname').textContent.startsWith('L1H1 for <img')")
+        until(opened, "document.querySelector('.headname').textContent.startsWith('L1H1 for <img')")
         assert opened.locator("#view-head").count() == 1
 
 
@@ -214,7 +214,7 @@ def test_a_head_without_saved_patterns_names_those_that_have_them(page, revisit)
     with revisit(page) as seen:
         opened = seen.go("head/ctcf/L1H0")
         opened.locator("figure.examples").get_by_role("link", name="L0H1").click()
-        opened.wait_for_function("document.querySelector('.headname').textContent.startsWith('L0H1')")
+        until(opened, "document.querySelector('.headname').textContent.startsWith('L0H1')")
 
 
 def test_the_logo_gives_every_letter_its_share_of_the_information(page, revisit):
@@ -333,6 +333,6 @@ def test_figures_that_were_replaced_are_let_go(page, revisit):
         before = opened.evaluate("CHARTS.size")
         for name in ("L0H1", "L1H0"):
             opened.select_option("select[aria-label=head]", name)
-            opened.wait_for_function(f"document.querySelector('.headname').textContent.startsWith('{name}')")
+            until(opened, f"document.querySelector('.headname').textContent.startsWith('{name}')")
             opened.evaluate("drawAll()")
         assert opened.evaluate("[CHARTS.size, [...CHARTS.keys()].every((each) => each.isConnected)]") == [before, True]

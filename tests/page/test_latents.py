@@ -2,7 +2,7 @@
 
 import pandas as pd
 import pytest
-from page.conftest import HOSTILE
+from page.conftest import HOSTILE, until
 
 SITE, OTHER = "blocks.1.hook_resid_post", "blocks.2.hook_resid_post"
 
@@ -87,7 +87,7 @@ def test_an_address_opens_a_latent_and_choosing_one_changes_the_address(page, re
         assert opened.inner_text(".dashboard h4") == f"{SITE} · F3"
         assert opened.evaluate("location.hash") == f"#/latents/{SITE}/3"
         opened.evaluate(f"location.hash = '#/latents/{OTHER}/3'")
-        opened.wait_for_function(f"document.querySelector('.dashboard h4').textContent.startsWith('{OTHER}')")
+        until(opened, f"document.querySelector('.dashboard h4').textContent.startsWith('{OTHER}')")
 
 
 def test_a_dashboard_tells_activations_tokens_concepts_effects_and_doses(page, revisit):

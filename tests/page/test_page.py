@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from page.conftest import HOSTILE
+from page.conftest import HOSTILE, until
 
 from mints.report.page.blocks import table_block
 
@@ -68,7 +68,7 @@ def test_a_head_that_is_pointed_at_or_chosen_is_marked_in_all_maps(page, revisit
         shapes = "[...document.querySelectorAll('.map')].map((map) => map.layout.shapes.length)"
         assert opened.evaluate(shapes) == [0, 0, 2]  # two heads restore, and are outlined
         opened.locator(".map .nsewdrag").first.hover(position={"x": 20, "y": 20})
-        opened.wait_for_function(f"{shapes}.join() === '1,1,3'")
+        until(opened, f"{shapes}.join() === '1,1,3'")
         opened.select_option("select[aria-label=head]", "L1H2")
         assert "L1H2: none" in opened.inner_text(".details")
         assert "Pearson r 0.220 [0.170, 0.270], registered 0.500" in opened.inner_text(".details")

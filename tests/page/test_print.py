@@ -2,6 +2,7 @@
 
 import pandas as pd
 import pytest
+from page.conftest import until
 from page.test_page import controls, evidence
 
 SHEET = "document.getElementById('content').clientWidth"
@@ -76,7 +77,7 @@ def test_figures_have_the_screen_s_width_and_colours_again_after_printing(page, 
         assert opened.evaluate(CHARTS) != before
         opened.emulate_media(media="screen")
         opened.evaluate("fromPaper()")
-        opened.wait_for_function(f"{CHARTS}.join() === '{','.join(map(str, before))}'")
+        until(opened, f"{CHARTS}.join() === '{','.join(map(str, before))}'")
         assert opened.evaluate(ink) == dark == "rgb(230, 233, 237)"
 
 

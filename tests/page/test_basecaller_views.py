@@ -6,6 +6,7 @@ import pytest
 from page.conftest import HOSTILE
 
 from mints.basecaller_config import BasecallerConfig
+from mints.report.page.views.basecaller_calibration import STRICTEST, claims
 
 BAIT = '<img src=x onerror="window.hacked=1">'
 NULLS = ("other_corrupted", "other_site", "unrelated")
@@ -151,13 +152,23 @@ def test_the_front_says_what_was_called_what_restores_and_what_could_have_been_s
         told = seen.go().inner_text(".claims")
         tones = seen.page.locator(".claim .mark").evaluate_all("all => all.map((each) => each.ariaLabel)")
     assert "identity 0.750 [0.500, 0.875]" in told
-    assert "layer 0's MLP 0.75 [0.69, 0.88], beyond all nulls, passes (largest null 0.25" in told
+    assert "layer 0's feed-forward 0.75 [0.69, 0.88], beyond all nulls, passes (largest null 0.25" in told
     assert "layer 0's attention 0.25 [0.19, 0.38], not told from its nulls" in told
     assert "layer 0's output" not in told.split("Do homopolymers")[0]  # it restores everything by construction
-    assert "Sequence likelihood: 1 of 5 components with denoising (largest layer 0's attention 0.12" in told
+    assert "Sequence log-odds: 1 of 5 components with denoising (largest layer 0's attention 0.12" in told
     assert f"3 of 4 {HOSTILE}" in told
     assert f"{BAIT}: 0 of 16 (at most 17%)" in told
     assert tones == ["yes", "yes", "yes", "open", "yes"]
+
+
+@pytest.mark.parametrize(("positives", "upper", "tone"), [(0, 0.39, "open"), (0, 0.04, "no"), (1, 0.04, "yes")])
+def test_no_false_alarm_in_few_tests_is_no_answer(positives, upper, tone):
+    strict = {"criterion": STRICTEST, "positives": positives, "upper": upper}
+    weaker = {"criterion": "restoration above 0", "positives": 7, "upper": 0.67}
+    alarms = pd.DataFrame([strict, weaker]).assign(null="unrelated", tests=16)
+    (claim,) = claims(pd.DataFrame(), alarms)
+    assert claim.tone == tone
+    assert claim.answer.endswith("Restoration above 0: 7 of 16 tests.")
 
 
 @pytest.mark.parametrize(("q", "tone"), [((0.5, 0.01), "open"), ((0.5, 0.5), "no"), ((0.01, 0.5), "yes")])
@@ -222,7 +233,7 @@ def test_layers_show_intervals_nulls_and_what_is_not_told_from_them(page, revisi
         assert by_name["other places", "y3"]["y"] == [0.625]
         assert by_name["homopolymers", "y3"]["error_y"]["array"] == [0.125]
         assert by_name["largest null, homopolymers", "y3"]["y"] == [0.25]
-        opened.get_by_role("tab", name="sequence likelihood, noising").click()
+        opened.get_by_role("tab", name="sequence log-odds, noising").click()
         opened.evaluate("drawAll()")
         assert all("null" not in trace["name"] for trace in chart(opened, "Share restored by layer")["data"])
 
@@ -244,7 +255,7 @@ def test_differences_mark_those_of_small_q_and_the_table_has_the_largest_over_ti
         opened = seen.go("patching")
         drawn = {t["name"]: t for t in chart(opened, "Do homopolymers differ from other places?")["data"]}
         assert drawn["differs (q ≤ 0.05)"]["text"] == ["layer 0's attention"]
-        assert drawn["not told apart"]["text"] == ["layer 0's MLP", "L0H0", "L0H1"]
+        assert drawn["not told apart"]["text"] == ["layer 0's feed-forward", "L0H0", "L0H1"]
         told = opened.inner_text("main")
         assert "largest over time steps" in told
         assert "31.5" in told

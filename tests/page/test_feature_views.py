@@ -5,6 +5,9 @@ import pandas as pd
 import pytest
 from page.conftest import HOSTILE
 
+from mints.report.page.saved import Saved
+from mints.report.page.views.steering import steering_claims
+
 SITE = "blocks.1.hook_resid_post"
 
 
@@ -117,6 +120,16 @@ def test_the_front_answers_for_concepts_motifs_steering_corpus_and_models(page, 
     assert "2 of 4 distinct queries, 0.50 [0.07, 0.93]; of their shuffled twins 0." in told
     assert f"first is ahead of {HOSTILE} in 1 of 1 tasks and behind in 0; mean 0.120 [0.070, 0.170] of AUROC." in told
     assert f"Fails: {HOSTILE}: probes above GC content." in told
+
+
+@pytest.mark.parametrize(("latents", "tone"), [([7], "no"), ([7, 8], "open")])
+def test_what_no_latent_of_several_could_have_passed_is_not_denied(make_page, latents, tone):
+    doses, areas = steering()
+    areas = pd.concat([areas.assign(latent=latent, q_area_latents=0.19) for latent in latents])
+    page = make_page({"tables/steering.csv": doses, "tables/steering_summary.csv": areas})
+    (claim,) = steering_claims(Saved(page.parents[1], {}))
+    assert claim.tone == tone
+    assert "the smallest q against both nulls is 0.19" in claim.answer
 
 
 def test_every_part_is_drawn_with_its_values_and_runs_no_name(page, revisit):

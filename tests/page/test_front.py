@@ -11,6 +11,7 @@ from mints.report.page.page import Libraries
 from mints.report.page.saved import Saved
 from mints.report.page.views.criteria import criteria_tables
 from mints.report.page.views.front import front
+from mints.report.page.views.heads import heads
 
 REGISTERED = {"qk_r": 0.5, "qk_p": 0.05, "enrichment": 2.0, "restoration": 0.5}
 
@@ -68,6 +69,27 @@ def test_every_registered_criterion_has_its_counts_its_best_head_and_its_sensiti
     assert "heads planted for ctcf, from which on 95% were found." in table.note
 
 
+@pytest.mark.parametrize(
+    ("strength", "detector", "tone"), [(4.0, False, "no"), (None, False, "open"), (None, True, "yes")]
+)
+def test_no_detector_answers_nothing_where_planted_ones_are_missed_as_well(saved_of, strength, detector, tone):
+    seen = sensitivity().assign(strength=[None, 2.0, strength])
+    saved = saved_of({"tables/evidence.csv": evidence(detector=detector), "tables/calibration_sensitivity.csv": seen})
+    (claim,) = heads(saved).claims
+    assert claim.tone == tone
+    assert ("miss planted detectors of every strength" in claim.answer) == (tone == "open")
+
+
+def test_a_p_far_below_what_anyone_believes_is_written_as_small(make_page, visit):
+    with visit(make_page({"tables/evidence.csv": evidence().assign(r_q=[5.24e-46, 0.25])})) as seen:
+        opened = seen.go("heads")
+        opened.evaluate("drawAll()")
+        told = opened.inner_text("figure.table")
+    assert "< 1e-15" in told
+    assert "e-46" not in told
+    assert "0.250" in told
+
+
 def test_a_motif_detector_is_linked_to(saved_of):
     rows, _ = rows_of(saved_of({"tables/evidence.csv": evidence(detector=True)}, {"registered": REGISTERED}))
     assert rows["Motif detector"][1:3] == [2, 1]
@@ -95,7 +117,7 @@ def test_a_basecaller_s_components_are_counted_by_the_measure_that_conclusions_u
         "tables/basecaller_sensitivity.csv": found.assign(rate_at_largest=1.0, statement="s"),
     }
     rows, table = rows_of(saved_of(artifacts, {"registered": None, "registered_restoration": 0.5}))
-    best = Link("layer 1's MLP", "#/patching")
+    best = Link("layer 1's feed-forward", "#/patching")
     visible = "PM 0.04 and more"
     assert rows["Feed-forward outputs"][1:] == [2, 1, "0.625 [0.562, 0.900]", best, visible]
     assert rows["Attention outputs"][1:] == [None] * 5

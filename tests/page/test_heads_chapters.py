@@ -5,6 +5,8 @@ import pandas as pd
 import pytest
 from page.conftest import HOSTILE, until
 
+from mints.report.page.views.probes import label_of
+
 BAIT = '<img src=x onerror="window.hacked=1">'
 """A name with markup that can be a file's."""
 
@@ -138,6 +140,14 @@ def chart(opened, title):
     """Data and layout of the figure with this title."""
     figure = opened.locator("figure.chart", has=opened.get_by_role("heading", name=title, exact=True)).locator(".plot")
     return figure.evaluate("plot => JSON.parse(JSON.stringify({data: plot.data, layout: plot.layout}))")
+
+
+@pytest.mark.parametrize(
+    ("control", "label"),
+    [("kmer_boosted", "k-mer counts,<br>boosted trees (k ≤ 4)"), ("gc_content", "GC content"), ("<b>", "&lt;b&gt;")],
+)
+def test_a_control_s_long_name_has_two_lines(control, label):
+    assert label_of(control) == label
 
 
 def test_a_head_that_was_chosen_in_the_maps_leads_to_its_page(page, revisit):

@@ -132,9 +132,9 @@ def answer(seen, question):
 def test_the_front_says_that_a_substitution_costs_more_and_which_measure_goes_the_other_way(page, revisit):
     with revisit(page) as seen:
         told = answer(seen, "Does a substitution in a motif site")
-    assert "Exploratory: 1 of 5 measures (q ≤ 0.05)" in told
+    assert "Exploratory: by 1 of 5 measures (q ≤ 0.05)" in told
     assert "lower at sites, in nats: wild-type marginal -0.30 [-0.35, -0.25]" in told
-    assert "the other way: probe's logit from the other tokens 0.20 [0.15, 0.25]" in told
+    assert "so less costly there, in nats: probe's logit from the other tokens 0.20 [0.15, 0.25]" in told
     assert "not told apart: masked marginal 0.02 [-0.03, 0.07]" in told
     assert HOSTILE not in told, "its q is large"
 
@@ -145,15 +145,15 @@ def test_a_cost_that_only_goes_the_other_way_is_a_no(make_page, revisit):
         opened = seen.go()
         claim = opened.locator(".claim", has_text="Does a substitution in a motif site")
         assert "no" in claim.get_attribute("class").split()
-        assert "0 of 1 measures" in claim.inner_text()
+        assert "by 0 of 1 measures" in claim.inner_text()
 
 
 def test_the_front_counts_latents_that_beat_all_nulls_without_their_own_tokens(page, revisit):
     with revisit(page) as seen:
         told = answer(seen, "Does any single latent beat its nulls?")
     assert "2 of 4 tests (latent, direction, read-out, site; the changed tokens' own log-odds left out)" in told
-    assert f"F3 of {SITE} (denoising, probe elsewhere): -0.390 [-0.440, -0.340] nats beyond matched latents" in told
-    assert f"F5 of {SITE} (noising, probe): 0.280" in told
+    assert f"F3 of {SITE} (denoising, probe's logit from unchanged tokens): -0.390 [-0.440, -0.340] nats" in told
+    assert f"F5 of {SITE} (noising, probe's logit): 0.280" in told
     assert "F7" not in told, "a latent that does no more than a random direction beats not all of its nulls"
     assert "6 to 9 pairs a latent" in told
 
@@ -191,7 +191,7 @@ def test_the_map_has_the_mean_of_every_cell_and_the_controls_below(page, revisit
         assert heat["customdata"][0] == [2, None]
         assert list(zip(crosses["x"], crosses["y"], strict=True))[:2] == [(1, "A"), (0, "C")]
         ticks = opened.evaluate("document.querySelectorAll('.plot')[2].layout.xaxis.ticktext")
-        assert ticks == ["0<br>G", "1<br>T"], "the letter of most sites"
+        assert ticks == ["1<br>G", "2<br>T"], "the letter of most sites"
         boxes = opened.evaluate(FOUND, "Masked marginal: spread at every place")["data"]
         assert boxes[0]["y"] == [-0.4, -0.2, 0.1, 0.6]
         assert boxes[1]["y"] == [0.2, -0.1]

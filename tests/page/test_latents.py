@@ -4,6 +4,8 @@ import pandas as pd
 import pytest
 from page.conftest import HOSTILE, until
 
+from mints.report.page.views.latents import percent
+
 SITE, OTHER = "blocks.1.hook_resid_post", "blocks.2.hook_resid_post"
 
 
@@ -95,13 +97,18 @@ def test_a_dashboard_tells_activations_tokens_concepts_effects_and_doses(page, r
         opened = seen.go(f"latents/{SITE}/7")
         opened.evaluate("drawAll()")
         board = opened.inner_text(".dashboard")
-        assert "It is active on 30% of tokens, in 50% of the sequences: 1.5 on average, 3 at most." in board
+        assert "It is active on 30% of tokens, in 50% of the sequences: 1.5 on average where it is active" in board
         assert "0.250 [0.150, 0.350]" in board
         assert "48 sites; added at the hidden token." in board
         charts = opened.evaluate("[...document.querySelectorAll('.dashboard .plot')].map((plot) => plot.data[0].y)")
         assert charts[0] == [4, None, 2]
         assert charts[1] == ["AGGT", "A", "TTT"]
         assert opened.evaluate("window.hacked") is None
+
+
+@pytest.mark.parametrize(("share", "told"), [(1.0, "100%"), (0.999, "100%"), (0.1, "10%"), (0.0434, "4.3%")])
+def test_shares_are_percent_of_few_digits(share, told):
+    assert percent(share) == told
 
 
 def test_letters_are_marked_by_the_latent_and_by_the_annotation_that_is_asked_for(page, revisit):
@@ -121,7 +128,7 @@ def test_a_concept_s_verdict_stands_with_its_best_latent_alone(page, revisit):
         assert "above every baseline (F1 0.40 [0.35, 0.45], neurons)" in opened.inner_text(".dashboard")
         opened.locator(".latent-list button", has_text="F7").click()
         opened.evaluate("drawAll()")
-        assert "another latent is" in opened.inner_text(".dashboard")
+        assert "another latent is better" in opened.inner_text(".dashboard")
 
 
 def test_a_silent_latent_is_told_as_such(page, revisit):

@@ -128,7 +128,10 @@ def test_the_front_answers_for_scores_latents_and_behaviours(page, revisit):
     assert "In 1 of 2 proteins (masked marginal, all mutants). FIRST: Spearman 0.50 [0.45, 0.55]" in told
     assert "which is +0.20 [+0.10, +0.30] against BLOSUM62" in told
     assert "1 of 3 tests" in told
-    assert "F3 of blocks.1.hook_resid_post (denoising, other tokens): 0.390 [0.340, 0.440] nats" in told
+    assert (
+        "F3 of blocks.1.hook_resid_post (denoising, log-likelihood of all other residues): 0.390 [0.340, 0.440] nats"
+        in told
+    )
     assert "F5" not in told, "a latent that does no more than the same move elsewhere beats not all of its nulls"
     assert "1 of 2 (transmembrane helix). Transmembrane helix: AUROC 0.950 [0.900, 1.000]" in told
     assert "At 1 of 1 sites." in told

@@ -9,7 +9,7 @@ function drawCircuit(block) {
   const wanted = { hidden: new Set(), least: leastFor(graphs[0], OPENS_WITH), clear: true, arriving: true, q: null };
   let graph = graphs[0], other = null, focus = null, part = null, heard = false; // focus: the name of a node
 
-  const drawing = element("div", { class: "plot circuit", role: "group", tabindex: 0, "data-arrows": true, "aria-label": `circuit ${graph.name}: arrow keys walk, Escape shows all` });
+  const drawing = element("div", { class: "plot circuit", role: "group", tabindex: 0, "data-arrows": true, "aria-label": `circuit ${graph.called}: arrow keys walk, Escape shows all` });
   const second = element("div", { class: "plot circuit", role: "group", "aria-label": "the graph beside it", hidden: true });
   const told = element("div", { class: "details", "aria-live": "polite" });
   const counted = element("p", { class: "quiet", role: "status" });
@@ -20,7 +20,7 @@ function drawCircuit(block) {
 
   function picker(label, options, onchange) {
     return element("select", { "aria-label": label, onchange: (event) => onchange(event.target.value) },
-      ...options.map((name) => element("option", { value: name }, name === "" ? "nothing" : readable(name))));
+      ...options.map((name) => element("option", { value: name }, graphs.find((each) => each.name === name)?.called ?? "nothing")));
   }
   function box(label, checked, onchange, swatch) {
     const input = element("input", { type: "checkbox", checked, onchange: () => { onchange(input.checked); refresh(); } });

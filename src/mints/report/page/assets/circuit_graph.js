@@ -111,8 +111,8 @@ function intervalText(link) {
 }
 
 /** What stands beside a node: its number within the site, or the behaviour's name. */
-function nodeLabel(node) {
-  if (node.kind === "behavior") return plotText(readable(node.id.replace(/^behavior:/, "")));
+function nodeLabel(node, graph) {
+  if (node.kind === "behavior") return plotText(graph.called);
   return plotText(node.id.slice(node.id.indexOf(":") + 1));
 }
 
@@ -162,7 +162,7 @@ function nodeTraces(graph, part, chosen, shared) {
   const named = [...namedNodes(graph, part, chosen)];
   const names = {
     ...common, ...at(named), mode: "text", hoverinfo: "skip", textfont: { size: 11, shadow: `0 0 3px ${colour("paper")}, 0 0 3px ${colour("paper")}, 0 0 2px ${colour("paper")}` },
-    text: named.map((number) => nodeLabel(graph.nodes[number])),
+    text: named.map((number) => nodeLabel(graph.nodes[number], graph)),
     textposition: named.map((number) => ({ 0: "middle left", [last]: "top center" })[graph.nodes[number].column] ?? "middle right"),
   };
   // Room between a name and its mark.

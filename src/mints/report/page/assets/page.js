@@ -69,6 +69,7 @@ function drawView(view) {
   const parts = [element("p", { class: "only-print" }, `${PAGE.title} · ${view.chapter}`), element("h2", {}, view.title), element("p", { class: "question" }, view.question)];
   if (view.anchor === "front") {
     const claims = PAGE.views.flatMap((each) => each.claims.map((claim) => drawClaim(claim, each.anchor)));
+    parts.push(element("p", { class: "quiet key" }, "✓ yes · ✗ no · ? it depends, or this run could not have told. Square brackets: 95% intervals. A question leads to its chapter."));
     parts.push(element("ul", { class: "claims" }, ...claims));
   }
   return element("article", { class: "view", id: `view-${view.anchor}` }, ...parts, ...view.blocks.map(drawBlock));

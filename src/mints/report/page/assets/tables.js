@@ -26,12 +26,14 @@ function cells(written) {
 function writtenAlike(title, values) {
   const sizes = values.filter((value) => typeof value === "number" && !Number.isInteger(value)).map(Math.abs).sort((a, b) => a - b);
   const middle = sizes[sizes.length >> 1];
-  if (/(^| )[pq]( |$)/.test(title) || !(middle > 1e-4) || sizes.at(-1) > 1e4 * middle) return shown;
+  if (/(^| )[pq]( |$)/.test(title)) return (value) => (typeof value === "number" && value < TINY ? `< ${TINY}` : shown(value));
+  if (!(middle > 1e-4) || sizes.at(-1) > 1e4 * middle) return shown;
   const digits = Math.min(Math.max(2 - Math.floor(Math.log10(middle)), 0), 5);
   const fixed = { minimumFractionDigits: digits, maximumFractionDigits: digits };
   return (value) => (typeof value !== "number" || Number.isInteger(value) ? shown(value) : (Number(value.toFixed(digits)) || 0).toLocaleString("en", fixed));
 }
 
+const TINY = 1e-15; // below it a p says no more than that; files have all of it
 const LONG = 32; // letters of a text from which on it may take several lines
 
 /** Numbers of latents, each a link to its page where it has one. site: place of the row's site among its cells. */

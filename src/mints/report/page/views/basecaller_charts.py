@@ -14,7 +14,7 @@ from mints.report.page.panels import Panel, legend_below, level, literal, stacke
 from mints.report.page.views.patching import limits
 
 GROUPS = {"homopolymer": "homopolymers", "other": "other places"}
-COMPONENTS = {"layer": "layer's output", "attention": "attention", "mlp": "MLP"}
+COMPONENTS = {"layer": "layer's output", "attention": "attention", "mlp": "feed-forward"}
 LOOKS = {"homopolymer": ("@blue", "circle", -0.09), "other": ("@orange", "square", 0.09)}
 NULLS = {"other_corrupted": "another corrupted run", "other_site": "another site", "unrelated": "an unrelated run"}
 CURVES = ("@orange", "@green", "@purple", "@vermillion", "@blue")
@@ -39,7 +39,7 @@ def layer_heads(rows: pd.DataFrame) -> list[str]:
 
 
 def layer_chart(rows: pd.DataFrame, threshold: float | None, source: str) -> Chart:
-    """Restoration by layer of output, attention and MLP in both groups, with the largest null of each."""
+    """Restoration by layer of output, attention and feed-forward in both groups, with the largest null of each."""
     panels: list[Panel] = []
     with_nulls = bool(rows["other_corrupted"].notna().any())
     whole = rows[rows["granularity"].isin(list(COMPONENTS))]

@@ -20,7 +20,7 @@ SHOWN_PAIRS, MARGIN = 3, 60
 
 PLACES = {"homopolymer": "run of {length} {base}", "other": "{length} bases without a run"}
 CORRUPTIONS = {
-    "noise": "noise of {strength:g} deviations",
+    "noise": "noise of {strength:g} standard deviations",
     "dampening": "dampened by {strength:.0%}",
     "repeat_more": "simulated with a repeat more",
     "repeat_fewer": "simulated with a repeat fewer",

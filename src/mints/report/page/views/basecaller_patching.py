@@ -27,7 +27,7 @@ from mints.report.page.views.heads import square
 COMPONENT_TABLE, SUMMARY = "patching/components.csv", "tables/basecaller_summary.csv"
 DIFFERENCES, STRATA, TRACKS = "tables/basecaller_groups.csv", "tables/basecaller_strata.csv", "patching/tracks.csv"
 
-MEASURES = {"sequence": "sequence likelihood", "transition": "transition log-odds"}
+MEASURES = {"sequence": "sequence log-odds", "transition": "transition log-odds"}
 DIRECTIONS = ("denoising", "noising")
 
 
@@ -72,8 +72,9 @@ def explanation(threshold: float | None) -> list[str]:
         "The share restored (PM) is the effect of the exchange over the effect of the whole signal: 0 is nothing, 1"
         " everything. Denoising puts the clean run's activations into the corrupted run, noising the reverse; they are"
         " exchanged at the run.",
-        "Sequence likelihood has no free constants, and is to be trusted where the two measures differ. A layer's whole"
-        " output restores nearly everything by construction: what is asked is what attention, MLP and heads restore.",
+        "Sequence log-odds have no free constants, and are to be trusted where the two measures differ. A layer's whole"
+        " output restores nearly everything by construction: what is asked is what attention, feed-forward and heads"
+        " restore.",
         "A component restores where its interval lies above 0, q ≤ 0.05, and its paired lead over each null (another"
         f" pair's corrupted run, another site, an unrelated run) has an interval above 0.{passes}",
     ]
@@ -250,10 +251,10 @@ def claims(summary: pd.DataFrame, differences: pd.DataFrame, threshold: float | 
             for row in asked.to_dict("records")
         )
         bar = "" if threshold is None else f" To pass, the lower bound has to reach {threshold:g}."
-        answer = f"Share of the sequence likelihood restored at the run, chosen on validation pairs: {told}.{bar}"
+        answer = f"Share of the sequence log-odds restored at the run, chosen on validation pairs: {told}.{bar}"
         made.append(
             Claim(
-                "Which component restores the call beyond all nulls?",
+                "Does a component restore the call beyond all nulls?",
                 answer,
                 "yes" if asked["restores"].any() else "no",
             )

@@ -68,7 +68,9 @@ def claims(summary: pd.DataFrame) -> list[Claim]:
     if summary.empty:
         return []
     told = " ".join(capital(statement(row)) for row in summary.to_dict("records"))
-    return [Claim("Is it known how well this model calls?", told, "yes" if summary["has_truth"].any() else "open")]
+    return [
+        Claim("Can the calls be checked against true sequences?", told, "yes" if summary["has_truth"].any() else "open")
+    ]
 
 
 def identity_chart(reads: pd.DataFrame, summary: pd.DataFrame) -> Chart:

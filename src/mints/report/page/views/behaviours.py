@@ -210,7 +210,7 @@ def loss_chart(behaviour: str, rows: pd.DataFrame) -> Chart:
     rows = rows.sort_values("delta_loss", ascending=False, kind="stable")
     labels = starred(rows)
     kinds = {"at the behaviour": ("delta_loss", "low", "high")}
-    kinds |= {"less that at decoys": ("difference", "difference_low", "difference_high")}
+    kinds |= {"minus that at decoys": ("difference", "difference_low", "difference_high")}
     parts = [
         pd.DataFrame(
             {"label": labels, "group": name} | dict(zip(AUROC, (rows[c].to_numpy() for c in columns), strict=True))
@@ -278,7 +278,7 @@ def loss_claims(table: pd.DataFrame) -> list[Claim]:
         f"F{row['latent']} of {row['site']} ({called(row['behaviour'])})" for row in found.head(3).to_dict("records")
     )
     answer = f"{len(found)} of {len(judged)} latents raise the loss beyond latents that fire alike"
-    answer += f": {told}." if told else f"; the least q is {judged['q'].min():.2f}."
+    answer += f": {told}." if told else f"; the smallest q is {judged['q'].min():.2f}."
     return [
         Claim("Does predicting a behaviour's hidden residues need its latents?", answer, "yes" if len(found) else "no")
     ]

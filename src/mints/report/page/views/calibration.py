@@ -190,7 +190,7 @@ def claims(sensitivity: pd.DataFrame, alarms: pd.DataFrame) -> list[Claim]:
             for criterion, rows in of_stacks.groupby("criterion", sort=False)
         )
         seen = bool(of_stacks["positives"].sum())
-        made.append(Claim("Does the stack call heads that detect nothing?", f"{told}.", "yes" if seen else "no"))
+        made.append(Claim("Do the criteria call heads that detect nothing?", f"{told}.", "yes" if seen else "no"))
     return made
 
 

@@ -9,8 +9,9 @@ import pandas as pd
 
 from mints.report.page.blocks import EXPLORATORY, Block, Chart, Choice, Claim, Missing, Tone, View, Widget, table_block
 from mints.report.page.circuit_data import explored
-from mints.report.page.marks import horizontal, interval, named
+from mints.report.page.marks import LEGIBLE, SYMBOLS, horizontal, interval, named
 from mints.report.page.saved import Saved
+from mints.report.page.views.behaviours import called
 
 GRAPHS = ("circuits/feature_graph.json", "circuits/*_circuit_graph.json")
 EDGES, CURVES = "tables/feature_circuit_edges.csv", "tables/feature_circuit_curves.csv"
@@ -31,6 +32,8 @@ MEASURES = {
     "completeness": ("the model without it", "@vermillion"),
     "minimality": ("loss when one node goes", "@green"),
 }
+KINDS = {"feat->behavior": "latent → behaviour", "feat->feat": "latent → latent"}
+ENDS = "Source and target are latents of their sites; −1: the site's error node, or the behaviour."
 FEW = 16
 """Nodes at which a claim looks at the curve, or the next size that was run."""
 
@@ -42,6 +45,7 @@ def circuits(saved: Saved) -> View:
     edges, curves, planted = (saved.table(name) for name in (EDGES, CURVES, PLANTED))
     blocks: list[Block] = []
     graphs = [explored(saved, name, document, edges) for name in names if (document := saved.value(name)) is not None]
+    graphs = [graph | {"called": called(graph["name"])} for graph in graphs]
     if graphs:
         blocks.append(Widget("circuit", "Circuit explorer", {"graphs": graphs}, graphs[0]["source"], HELP))
     else:
@@ -55,13 +59,14 @@ def circuits(saved: Saved) -> View:
                 table_block(table, named(name.split("/")[-1].removesuffix(".csv")).capitalize(), name, note=NOTES[name])
             )
     if not edges.empty:
-        blocks.append(table_block(edges, "Every edge that was tested", EDGES))
+        blocks.append(table_block(edges.replace({"kind": KINDS}), "Every edge that was tested", EDGES, note=ENDS))
     return View("circuits", "Feature circuits", question, blocks, claims(curves, planted), "Feature circuits")
 
 
 HELP = (
     "Circles are latents, the larger the more they matter to the behaviour, which is the square; the thicker an edge,"
-    " the larger it is of its own kind. Choose a node (click, or find it by name) to see what reaches it and what it"
+    " the larger it is of its own kind. Diamonds are errors: what the dictionary of a site leaves of the activations."
+    " Choose a node (click, or find it by name) to see what reaches it and what it"
     " reaches; choose an edge by the middle of its line. With the keyboard: arrows walk along the strongest edges and"
     " along a column, Escape shows all again."
 )
@@ -72,7 +77,7 @@ def by_behaviour(curves: pd.DataFrame, draw: Any) -> list[Block]:
     if "behaviour" not in curves:
         return list(draw(curves))
     options: Mapping[str, list[Block]] = {
-        str(name): list(draw(rows)) for name, rows in curves.groupby("behaviour", sort=False)
+        called(name): list(draw(rows)) for name, rows in curves.groupby("behaviour", sort=False)
     }
     return [Choice("behaviour", options)]
 
@@ -102,6 +107,7 @@ def _curve_chart(curves: pd.DataFrame, title: str) -> Chart:
             traces[-1]["marker"] = {"symbol": "circle-open", "color": colour}
     nodes = sorted(set(curves["nodes"]))
     layout = {
+        "meta": LEGIBLE,
         "xaxis": {
             "title": {"text": "latents in the circuit (0, then doubling)"},
             "type": "category",
@@ -146,16 +152,21 @@ def _line(rows: pd.DataFrame, column: str, name: str, colour: str, *, low: str, 
 def planted_chart(planted: pd.DataFrame) -> Chart:
     """Detection rates of planted circuits by strength."""
     colours = ("@blue", "@orange", "@green", "@vermillion")
-    traces = []
+    traces: list[dict[str, Any]] = []
     for (criterion, rows), colour in zip(planted.groupby("criterion", sort=False), colours, strict=False):
-        trace = _line(rows.assign(nodes=rows["strength"]), "rate", str(criterion), colour, low="low", high="high")
-        traces.append(trace)
+        strengths = rows["strength"].map("{:g}".format)
+        trace = _line(rows.assign(nodes=strengths), "rate", str(criterion), colour, low="low", high="high")
+        look = {"color": colour, "symbol": f"{SYMBOLS[len(traces)]}-open", "size": 14 - 3 * len(traces)}
+        traces.append(trace | {"marker": look | {"line": {"width": 2}}})
     layout = {
         "xaxis": {"title": {"text": "strength of the planted circuit (0: none)"}, "type": "category"},
         "yaxis": {"title": {"text": "share of planted circuits found"}, "range": [-0.05, 1.05]},
     }
     of = int(planted["planted"].max())
-    note = f"{of} circuits at each strength; bars: exact 95% intervals."
+    note = (
+        f"{of} circuits at each strength, of two latents: a of the lower site acts on b of the higher one, and both on"
+        " the behaviour. Bars: exact 95% intervals; equal rates lie upon each other."
+    )
     return Chart("What tracing could have seen: planted circuits", traces, layout, PLANTED, note, 340)
 
 
@@ -169,9 +180,9 @@ def claims(curves: pd.DataFrame, planted: pd.DataFrame) -> list[Claim]:
         if at.empty:
             continue
         row = at.iloc[0]
-        of = f" {named(str(behaviour))}" if behaviour else ""
+        of = f" {called(behaviour)}" if behaviour else ""
         told = (
-            f"{EXPLORATORY}{int(row['nodes'])} latents{' of' + of if of else ''} with the error nodes keep"
+            f"{EXPLORATORY}{int(row['nodes'])} latents with the error nodes keep"
             f" {interval(row['value'], row['low'], row['high'])} of the contrast; random circuits of that size"
             f" {interval(row['random_mean'], row['random_low'], row['random_high'])} (mean, smallest, largest of"
             f" {int(row['random_circuits'])})."

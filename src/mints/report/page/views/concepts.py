@@ -135,7 +135,7 @@ def difference_map(judged: pd.DataFrame, baselines: pd.DataFrame) -> Chart:
         "colorbar": {"thickness": 10, "outlinewidth": 0},
         "xgap": 1,
         "ygap": 1,
-        "hovertemplate": "%{y}<br>less %{x}: %{z:.3f} [%{customdata[0]:.3f}, %{customdata[1]:.3f}]<extra></extra>",
+        "hovertemplate": "%{y}<br>minus %{x}: %{z:.3f} [%{customdata[0]:.3f}, %{customdata[1]:.3f}]<extra></extra>",
     }
     layout = {
         "meta": LEGIBLE,
@@ -144,7 +144,7 @@ def difference_map(judged: pd.DataFrame, baselines: pd.DataFrame) -> Chart:
         "margin": {"t": 60},
     }
     note = "Paired differences of F1 on test; a dot: the 95% interval holds 0."
-    return Chart("The latent less each baseline", [trace], layout, BASELINES, note, 130 + 22 * len(judged))
+    return Chart("The latent minus each baseline", [trace], layout, BASELINES, note, 130 + 22 * len(judged))
 
 
 def concept_claims(saved: Saved) -> list[Claim]:

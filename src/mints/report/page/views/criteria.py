@@ -11,11 +11,10 @@ from mints.report.page.blocks import Link, Table
 from mints.report.page.marks import named
 from mints.report.page.saved import Saved
 from mints.report.page.views.basecaller_charts import component_name
-from mints.report.page.views.heads import DETECTOR, EVIDENCE, largest, name_of
+from mints.report.page.views.heads import DETECTOR, EVIDENCE, SENSITIVITY, STACK, largest, name_of
 
-SENSITIVITY = "tables/calibration_sensitivity.csv"
 COMPONENTS, COMPONENT_SENSITIVITY = "patching/components.csv", "tables/basecaller_sensitivity.csv"
-STACK, STRICTEST = "registered stack", "restoration beyond its nulls"
+STRICTEST = "restoration beyond its nulls"
 COLUMNS = ["criterion", "threshold", "tested", "pass", "best", "of", "would be seen"]
 PASS = "Pass: with all else that the criterion asks for"
 TITLE = "Registered criteria"
@@ -130,7 +129,7 @@ def of_components(saved: Saved, threshold: float) -> Table:
             visible = f"PM {best['least_visible']:.2f} and more"
         rows.append([title, f"lower bound of PM ≥ {threshold:g}", *found, visible])
     planted = f" Planted heads: {seen(sensitivity, STRICTEST)}." if len(sensitivity) else ""
-    how = "log-likelihood of the sequence, all pairs, denoising at the run"
+    how = "sequence log-odds, all pairs, denoising at the run"
     besides = "interval above 0 over components, more than each null"
     note = f"{FIXED} {PASS} ({besides}); {how}. Would be seen: by the standard error of the best.{planted}"
     return Table(TITLE, COLUMNS, rows, COMPONENTS if len(table) else "pipeline_run.json", note)

@@ -211,16 +211,19 @@ def single_claims(rows: pd.DataFrame, study: Study) -> list[Claim]:
     beating = rows[beats(rows)].sort_values("q")
     tests = f"{len(rows)} tests (latent, direction, read-out, site; {name} left out)"
     told = "; ".join(
-        f"F{row['latent']} of {row['site']} ({row['direction']}, {named(str(row['readout']))}):"
+        f"F{row['latent']} of {row['site']} ({row['direction']}, {study.called(row['readout'])}):"
         f" {interval(row['beyond_matched'], row['beyond_matched_low'], row['beyond_matched_high'], 3)} nats"
         " beyond matched latents"
         for row in beating.head(3).to_dict("records")
     )
     pairs = f"{rows['n_pairs'].min()} to {rows['n_pairs'].max()} {study.pair}s a latent"
+    few = "" if len(beating) else ": what so few could have shown is not measured"
     answer = (
-        f"{len(beating)} of {tests}; " + (told if told else f"the least q is {rows['q'].min():.2f}") + f". {pairs}."
+        f"{len(beating)} of {tests}; "
+        + (told if told else f"the smallest q is {rows['q'].min():.2f}")
+        + f". {pairs}{few}."
     )
-    return [Claim("Does any single latent beat its nulls?", answer, "yes" if len(beating) else "no")]
+    return [Claim("Does any single latent beat its nulls?", answer, "yes" if len(beating) else "open")]
 
 
 def beats(rows: pd.DataFrame) -> pd.Series:

@@ -10,6 +10,7 @@ from mints.report.page.blocks import Table, View, table_block
 from mints.report.page.saved import Saved
 from mints.report.page.views.criteria import criteria_tables
 from mints.report.page.views.run_data import data_rows
+from mints.report.page.views.words import words_table
 
 QUESTIONS = {
     "genomic": "Which component of this model implements this biology, and how sure are we?",
@@ -19,13 +20,13 @@ QUESTIONS = {
 
 
 def front(saved: Saved) -> View:
-    """Claims of all chapters go below this title; then the criteria, the run, and what the steps warned of."""
+    """Claims of all chapters go below this title; then criteria, words, the run, and what the steps warned of."""
     study = saved.configured("study", "genomic")
     return View(
         "front",
         headline(saved),
         QUESTIONS[study],
-        [*criteria_tables(saved), facts_table(saved), *warnings(saved)],
+        [*criteria_tables(saved), words_table(saved), facts_table(saved), *warnings(saved)],
         chapter="Overview",
     )
 

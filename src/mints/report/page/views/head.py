@@ -10,7 +10,7 @@ import pandas as pd
 from jaxtyping import Float
 from numpy import ndarray
 
-from mints.report.page.blocks import Block, Missing, Table, View, Widget, table_block
+from mints.report.page.blocks import Block, Missing, Table, View, Widget, heading, table_block
 from mints.report.page.marks import interval
 from mints.report.page.saved import Saved
 from mints.report.page.views.head_charts import (
@@ -30,11 +30,11 @@ HEADS, RECEIVED, TOKENS, SEQUENCES, ATTENTION = (
 )
 PER_MILLE = 1000
 CRITERIA = (
-    ("QK alignment", "r", "r", "qk_r", "aligned"),
-    ("Attention enrichment", "ρ", "rho", "enrichment", "enriched"),
-    ("Causal restoration", "PM", "pm", "restoration", "restored"),
+    ("QK alignment", "r", "r", "qk_r", "aligned", "r ≥ {:g}"),
+    ("Attention enrichment", "ρ", "rho", "enrichment", "enriched", "ρ ≥ {:g}"),
+    ("Causal restoration", "PM", "pm", "restoration", "restored", "lower bound of PM ≥ {:g}"),
 )
-"""Title, name of the value, column, registered threshold, column of the verdict."""
+"""Title, name of the value, column, registered threshold, column of the verdict, and what the threshold asks."""
 
 
 def head(saved: Saved) -> View:
@@ -114,15 +114,16 @@ def of_head(table: pd.DataFrame, place: tuple[int, int]) -> pd.DataFrame:
 def criteria_table(row: Mapping[str, Any], registered: Mapping[str, Any]) -> Table:
     """The three criteria with interval, threshold, nulls and verdict."""
     rows = []
-    for title, value_name, column, threshold, passes in CRITERIA:
+    for title, value_name, column, threshold, passes, asks in CRITERIA:
         found = interval(row[column], row[f"{column}_low"], row[f"{column}_high"], 3)
         verdict = "passes" if row.get(passes) else "fails"
-        rows.append([title, verdict, f"{value_name} {found}", registered.get(threshold), row.get(f"{column}_q")])
+        limit = registered.get(threshold)
+        asked = None if limit is None else asks.format(limit)
+        rows.append([title, verdict, f"{value_name} {found}", asked, row.get(f"{column}_q")])
     columns = ["criterion", "verdict", "estimate", "registered", "q"]
     note = (
         f"Ceiling of r at this layer: {row.get('ceiling', float('nan')):.2f}."
-        " Registered are the least r, the least ρ and the least lower bound of PM; a criterion also asks for its nulls,"
-        " which stand below."
+        " A criterion also asks for more than its nulls give, which stand below."
     )
     return Table("The three criteria", columns, rows, EVIDENCE, note)
 
@@ -136,7 +137,7 @@ def alignment_table(rows: pd.DataFrame, source: str) -> Table:
 
 def whole_row(row: Mapping[str, Any]) -> Widget:
     """Every column of the evidence."""
-    shown = {key: value for key, value in row.items() if key not in ("question", "layer", "head")}
+    shown = {heading(key): value for key, value in row.items() if key not in ("question", "layer", "head")}
     return Widget("columns", "The whole row of the evidence", {"row": shown}, EVIDENCE)
 
 

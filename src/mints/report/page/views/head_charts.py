@@ -141,7 +141,7 @@ def received_chart(row: Mapping[str, Any], sampled: pd.Series, counts: pd.DataFr
             "type": "log",
             "tickmode": "array",
             "tickvals": (ticks := decades(counts)),
-            "ticktext": [f"{tick:.1%}" if tick < 0.01 else f"{tick:.0%}" for tick in ticks],
+            "ticktext": [f"{100 * tick:.2g}%" for tick in ticks],
         },
         "yaxis": {"title": {"text": "share of the tokens"}, "tickformat": ".0%", "rangemode": "tozero"},
         "shapes": shapes,
@@ -167,7 +167,7 @@ def restoration_chart(rows: pd.DataFrame, threshold: float | None, source: str) 
     for column, label in (
         ("other_corrupted", "null, another<br>pair, corrupted"),
         ("control", "null,<br>control pairs"),
-        ("other_pair", "no null, another<br>pair, clean"),
+        ("other_pair", "for comparison:<br>another pair, clean"),
     ):
         if np.isfinite(row.get(column, np.nan)):
             shown.append((label, row[column], np.nan, np.nan, "@quiet"))
@@ -219,9 +219,9 @@ def few_digits(values: Iterable[float]) -> list[float]:
 
 
 def decades(counts: pd.DataFrame) -> list[float]:
-    """Ticks at 1, 2 and 5 of every decade that the bins cover; only 1 where they cover many."""
+    """Ticks at 1, 2 and 5 of every decade that the bins cover; only 1 where they are many, more where few."""
     low, high = float(counts["low"].min()), float(counts["high"].max())
-    steps = (1, 2, 5) if high < 100 * low else (1,)
+    steps: tuple[float, ...] = (1,) if high >= 100 * low else (1, 2, 5) if high >= 5 * low else (1, 1.5, 2, 3, 4, 5, 7)
     ticks = [step * 10.0**decade for decade in range(-12, 1) for step in steps]
     return [tick for tick in ticks if low <= tick <= high]
 

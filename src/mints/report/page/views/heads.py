@@ -10,17 +10,24 @@ import pandas as pd
 from jaxtyping import Float
 from numpy import ndarray
 
-from mints.report.page.blocks import Block, Choice, Claim, Missing, View, Widget, table_block
+from mints.report.page.blocks import Block, Choice, Claim, Missing, Tone, View, Widget, table_block
 from mints.report.page.marks import interval, named
 from mints.report.page.saved import Saved
 
 EVIDENCE, DETECTOR = "tables/evidence.csv", "motif detector"
+SENSITIVITY, STACK = "tables/calibration_sensitivity.csv", "registered stack"
 MAPS = (
     ("r", "aligned", "QK alignment", "Pearson r", 0.0),
     ("rho", "enriched", "Attention enrichment", "ρ, motif over background", 1.0),
     ("pm", "restored", "Causal restoration", "share restored (PM)", 0.0),
 )
 """Value, criterion, title, label, and the value of no effect."""
+
+
+LARGEST = (
+    "The largest r (how well a key follows the motif), ρ (attention to it over background) and PM (share of its effect"
+    " that patching restores):"
+)
 
 
 def heads(saved: Saved) -> View:
@@ -36,7 +43,7 @@ def heads(saved: Saved) -> View:
         str(name): [maps(rows, thresholds)] for name, rows in evidence.groupby("question", sort=False)
     }
     blocks: list[Block] = [Choice("motif", options), table_block(evidence, "Every head, every criterion", EVIDENCE)]
-    return View("heads", "Heads", question, blocks, claims(evidence))
+    return View("heads", "Heads", question, blocks, claims(evidence, blind(saved.table(SENSITIVITY))))
 
 
 def maps(rows: pd.DataFrame, thresholds: dict[str, float]) -> Widget:
@@ -81,8 +88,17 @@ def square(rows: pd.DataFrame, column: str, size: tuple[int, int]) -> Float[ndar
     return matrix
 
 
-def claims(evidence: pd.DataFrame) -> list[Claim]:
-    """Whether a head is a motif detector, with the best head of every motif by each criterion."""
+def blind(sensitivity: pd.DataFrame) -> bool:
+    """Whether the three criteria together miss planted detectors of every strength."""
+    rows = sensitivity[sensitivity["criterion"] == STACK] if "strength" in sensitivity else sensitivity.iloc[:0]
+    return len(rows) > 0 and bool(rows["strength"].isna().all())
+
+
+def claims(evidence: pd.DataFrame, unseen: bool = False) -> list[Claim]:
+    """Whether a head is a motif detector, with the best head of every motif by each criterion.
+
+    unseen: whether the criteria miss planted detectors as well, so that finding none answers nothing.
+    """
     if evidence.empty:
         return []
     found = evidence[evidence["verdict"] == DETECTOR]
@@ -90,7 +106,9 @@ def claims(evidence: pd.DataFrame) -> list[Claim]:
     questions = evidence.groupby("question", sort=False)
     told = ";\n".join(f"{named(str(name))}: {best_of(rows)}" for name, rows in questions)
     count = f"{len(found)} of {len(evidence)} pairs of head and motif" + (f": {names}" if names else "")
-    return [Claim("Is a head a motif detector?", f"{count}. The largest figures:\n{told}.", "yes" if names else "no")]
+    missed = " These criteria miss planted detectors of every strength as well." if unseen and not names else ""
+    tone: Tone = "yes" if names else "open" if unseen else "no"
+    return [Claim("Is a head a motif detector?", f"{count}.{missed} {LARGEST}\n{told}.", tone)]
 
 
 def best_of(rows: pd.DataFrame) -> str:

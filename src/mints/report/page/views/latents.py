@@ -102,9 +102,14 @@ def summary(latent: Mapping[str, Any]) -> str:
     if not latent["density"]:
         return f"{reasons} It is silent on the test sequences."
     return (
-        f"{reasons} It is active on {100 * latent['density']:.2g}% of tokens, in {100 * latent['sequences']:.2g}% of"
-        f" the sequences: {latent['mean']:.3g} on average, {latent['largest']:.3g} at most."
+        f"{reasons} It is active on {percent(latent['density'])} of tokens, in {percent(latent['sequences'])} of the"
+        f" sequences: {latent['mean']:.3g} on average where it is active, {latent['largest']:.3g} at most."
     )
+
+
+def percent(share: float) -> str:
+    """A share in percent, with two digits where it is small."""
+    return f"{share:.0%}" if share >= 0.0995 else f"{100 * share:.2g}%"
 
 
 def histogram(latent: Mapping[str, Any], source: str) -> Chart:
@@ -178,16 +183,19 @@ def concept_table(concepts: list[Mapping[str, Any]], scores: pd.DataFrame, sourc
     for row in scores.to_dict("records"):
         told = interval(row["f1"], row["f1_low"], row["f1_high"]) if pd.notna(row["f1"]) else "–"
         verdicts[f"{row['annotation']}/{row['concept']}"] = f"{row['verdict']} (F1 {told}, {row['best_baseline']})"
-    columns = ["concept", "F1, validation", "F1, test", "AUROC, test", "as the concept's best latent"]
+    columns = ["concept", "F1, validation", "F1, test", "AUROC, test", "verdict on the concept's best latent"]
     rows = [
         [
             plain_concept(row["concept"]),
             *(row[name] for name in ("validation_f1", "f1", "auroc")),
-            named(verdicts.get(row["concept"], "another latent is")),
+            named(verdicts.get(row["concept"], "another latent is better")),
         ]
         for row in concepts
     ]
-    note = "Chosen on validation, with validation's threshold; in brackets the interval and the best baseline."
+    note = (
+        "Chosen on validation, with validation's threshold; the verdict (interval, best baseline) is of the latent that"
+        " tells the concept best."
+    )
     return Table("Concepts that it tells best", columns, rows, source, note)
 
 
@@ -248,7 +256,7 @@ def dose_chart(rows: pd.DataFrame, title: str) -> Chart:
         }
     )
     layout = {
-        "xaxis": {"title": {"text": "dose, in 99th percentiles of its activations"}, "type": "category"},
+        "xaxis": {"title": {"text": "dose (99th percentiles of activation)"}, "type": "category"},
         "yaxis": {"title": {"text": "change of log-odds, nats"}},
         "legend": {"y": -0.3},
     }

@@ -49,6 +49,7 @@ def left_chart(rows: pd.DataFrame) -> Chart:
     layout = {
         "xaxis": {"title": {"text": "active meta-latents per row"}, "tickvals": sorted(set(rows["k"].tolist()))},
         "yaxis": {"title": {"text": "share left unexplained"}, "rangemode": "tozero"},
+        "legend": {"y": -0.34},
     }
     seeds = rows["seed"].nunique()
     return Chart(

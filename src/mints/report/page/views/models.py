@@ -113,7 +113,7 @@ def difference_chart(differences: pd.DataFrame) -> Chart:
         "showlegend": True,
     }
     return Chart(
-        "Model less model",
+        "Differences between models",
         traces,
         layout,
         DIFFERENCES,
@@ -161,8 +161,8 @@ def claims(differences: pd.DataFrame, checks: pd.DataFrame, compared: list[str])
             for row in pair[pair["task"] == MEAN].to_dict("records")
         )
         told = f"{first} is ahead of {second} in {ahead} of {len(single)} tasks and behind in {behind}{of_all}."
-        tone: Tone = "open" if ahead and behind else "yes" if ahead or behind else "no"
-        made.append(Claim(f"Does {first} tell more than {second}, or less?", told, tone))
+        tone: Tone = "open" if ahead and behind else "yes" if ahead else "no"
+        made.append(Claim(f"Does {first} tell more than {second}?", told, tone))
     if not checks.empty:
         failed = checks[~checks["passes"].astype(bool)]
         names = ", ".join(f"{row['model']}: {row['check']}" for row in failed.to_dict("records"))

@@ -75,8 +75,8 @@ def contrast_blocks(summary: pd.DataFrame) -> list[Block]:
     sites, score = "Sites against the same substitutions elsewhere", "Do effects follow the motif's score?"
     found = (rows["q"] <= SIGNIFICANT).tolist()
     return [
-        forest(sites, rows, "difference", "site less elsewhere (nats)", difference, found),
-        forest(score, rows, "bits_correlation", "ρ to change of bits", followed),
+        forest(sites, rows, "difference", "site − elsewhere (nats)", difference, found),
+        forest(score, rows, "bits_correlation", "ρ with the change of score", followed),
         table_block(summary, "Sites against controls", SUMMARY),
     ]
 
@@ -110,10 +110,10 @@ def places(table: pd.DataFrame) -> dict[str, Any]:
     at_sites = table[table["kind"] == "site"]
     letters = at_sites.groupby("offset")["motif_wild_type"].agg(lambda each: each.mode().iloc[0])
     width = int(table["offset"].max()) + 1
-    ticks = [f"{place}<br>{literal(letters.get(place, ''))}" for place in range(width)]
+    ticks = [f"{place + 1}<br>{literal(letters.get(place, ''))}" for place in range(width)]
     look = {"showgrid": False, "zeroline": False, "range": [-0.5, width - 0.5]}
     return {
-        "title": {"text": "place in the motif (bp, 0-based)"},
+        "title": {"text": "position in the motif (bp)"},
         "tickvals": list(range(width)),
         "ticktext": ticks,
         **look,
@@ -137,7 +137,7 @@ def map_chart(table: pd.DataFrame, measure: str, name: str) -> Chart:
         "xgap": 2,
         "ygap": 2,
         "hoverongaps": False,
-        "hovertemplate": "place %{x}, to %{y}: %{z:.3f} nats<br>mean of %{customdata} substitutions<extra></extra>",
+        "hovertemplate": "position %{x}, to %{y}: %{z:.3f} nats<br>mean of %{customdata} substitutions<extra></extra>",
     }
     absent = np.argwhere(~np.isfinite(values)).tolist()
     crosses: Trace = {
@@ -198,9 +198,9 @@ def substitution_claims(summary: pd.DataFrame) -> list[Claim]:
 
     model = rows[rows["measure"] == next(iter(MEASURES))]
     rest = model[~model.index.isin([*lower.index, *higher.index])]
-    parts = [f"{EXPLORATORY}{len(lower)} of {len(rows)} measures (q ≤ {SIGNIFICANT})"]
+    parts = [f"{EXPLORATORY}by {len(lower)} of {len(rows)} measures (q ≤ {SIGNIFICANT})"]
     parts += [f"lower at sites, in nats: {told(lower)}"] if len(lower) else []
-    parts += [f"higher at sites, the other way: {told(higher)}"] if len(higher) else []
+    parts += [f"higher at sites, so less costly there, in nats: {told(higher)}"] if len(higher) else []
     parts += [f"not told apart: {told(rest)}"] if len(rest) else []
     question = "Does a substitution in a motif site cost the model more than the same one elsewhere?"
     return [Claim(question, "; ".join(parts) + ".", "yes" if len(lower) else "no")]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pandas as pd
 
 from mints.report.figures import CONTROLS
@@ -15,13 +17,17 @@ from mints.report.page.marks import (
     rows_with_intervals,
     vertical,
 )
+from mints.report.page.panels import literal
 from mints.report.page.saved import Saved
 
 CONTROL_TABLE, LAYER_TABLE = "tables/linear_probe_controls.csv", "tables/linear_probe_metrics.csv"
 VERDICTS = "tables/beyond_composition.csv"
 COLOURS = {"probe": "@blue", "floor": "@vermillion", "broken": "@purple", "other": "@green"}
+GROUPS = {"probe": "probe", "floor": "no model", "broken": "broken on purpose", "other": "other test or training sets"}
 AUROC = Estimates.of("auroc")
 CHANCE = 0.5
+LONG = 24
+"""Letters of a control's name that fit one line."""
 
 
 def probes(saved: Saved) -> View:
@@ -65,14 +71,14 @@ def controls_chart(task: str, rows: pd.DataFrame) -> Chart:
     rows = rows.set_index("control").reindex(order + [name for name in rows["control"] if name not in order])
     traces = []
     for group, members in rows.groupby(rows.index.map(lambda name: group_of(str(name))), sort=False):
-        labels = [CONTROLS[str(name)][0] if name in CONTROLS else str(name) for name in members.index]
-        traces.append(rows_with_intervals(members, labels, AUROC, name=str(group), colour=COLOURS[str(group)]))
+        labels = [label_of(str(name)) for name in members.index]
+        traces.append(rows_with_intervals(members, labels, AUROC, name=GROUPS[str(group)], colour=COLOURS[str(group)]))
     floors = rows.loc[[name for name in ("kmer_logistic", "kmer_boosted") if name in rows.index], "auroc"]
     shapes = [
         vertical(CHANCE),
         *([vertical(float(floors.max()), colour="@vermillion", dash="dash")] if len(floors) else []),
     ]
-    names = [CONTROLS[str(name)][0] if name in CONTROLS else str(name) for name in rows.index]
+    names = [label_of(str(name)) for name in rows.index]
     layout = {
         "xaxis": {"title": {"text": "test AUROC"}},
         "yaxis": {"categoryorder": "array", "categoryarray": names[::-1]},
@@ -80,7 +86,13 @@ def controls_chart(task: str, rows: pd.DataFrame) -> Chart:
         "legend": {"y": -0.16},
     }
     note = "95% intervals over sequence clusters; dotted: chance; dashed: the better k-mer floor."
-    return Chart(f"{named(task)}: probe and controls", traces, layout, CONTROL_TABLE, note, 120 + 28 * len(rows))
+    return Chart(f"{named(task)}: probe and controls", traces, layout, CONTROL_TABLE, note, 120 + 38 * len(rows))
+
+
+def label_of(control: str) -> str:
+    """A control's name, on two lines where it is long."""
+    label = CONTROLS[control][0] if control in CONTROLS else literal(control)
+    return label if len(label) <= LONG else re.sub(r"(?<=,) | (?=on )", "<br>", label, count=1)
 
 
 def group_of(control: str) -> str:

@@ -136,7 +136,7 @@ def assay_blocks(table: pd.DataFrame) -> list[Block]:
 
 def assay_charts(rows: pd.DataFrame) -> Sequence[Block]:
     """Plain, and given BLOSUM62."""
-    axes = {"spearman": "Spearman's ρ to assay"}
+    axes = {"spearman": "Spearman's ρ with the assay"}
     axes |= {"partial": "partial ρ, given BLOSUM62"}
     charts = []
     for column, axis_title in axes.items():

@@ -85,7 +85,7 @@ def correlation_chart(protein: str, rows: pd.DataFrame) -> Chart:
     shapes = [vertical(0.0), *(vertical(float(each), colour="@vermillion", dash="dash") for each in floor[:1])]
     height = 130 + 46 * rows["label"].nunique()
     layout = {
-        "xaxis": {"title": {"text": "Spearman's ρ to assay"}},
+        "xaxis": {"title": {"text": "Spearman's ρ with the assay"}},
         "yaxis": axis,
         "shapes": shapes,
         "legend": legend_below(height),
@@ -102,7 +102,7 @@ def beyond_chart(protein: str, rows: pd.DataFrame) -> Chart:
     traces, axis = dodged(rows, "label", kinds, "mutants", Estimates.of("beyond_baseline"))
     height = 130 + 46 * rows["label"].nunique()
     layout = {
-        "xaxis": {"title": {"text": "ρ less BLOSUM62's"}},
+        "xaxis": {"title": {"text": "ρ − ρ of BLOSUM62"}},
         "yaxis": axis,
         "shapes": [vertical(0.0)],
         "legend": legend_below(height),

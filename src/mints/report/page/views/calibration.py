@@ -129,14 +129,16 @@ def alarms_chart(
     for index, null in enumerate(nulls):
         rows = table[table["null"] == null]
         traces.append(alarm_bars(rows, str(null), NULL_COLOURS[index % len(NULL_COLOURS)]))
-    height = 130 + 26 * len(table)
+    height, end = 130 + 26 * len(table), max(1.35 * float(table["upper"].max()), 1.1 * ACCEPTED)
     layout = {
         "barmode": "group",
         "bargap": 0.25,
         "xaxis": {
             "title": {"text": "share of heads called"},
-            "tickformat": ".1%",
-            "range": [0, max(1.35 * float(table["upper"].max()), 1.1 * ACCEPTED)],
+            "tickformat": ".1~%",
+            "nticks": 6,
+            "tickangle": 0,
+            "range": [0, end],
         },
         "yaxis": {"categoryorder": "array", "categoryarray": [wrapped(criterion) for criterion in criteria[::-1]]},
         "shapes": [vertical(ACCEPTED, dash="dash")],
@@ -149,7 +151,7 @@ def alarms_chart(
 
 def wrapped(criterion: str) -> str:
     """A criterion's name on two lines where it is long."""
-    return criterion.replace(" relative to ", "<br>relative to ")
+    return criterion.replace(" relative to ", "<br>relative to ").replace(" beyond ", "<br>beyond ")
 
 
 def alarm_bars(rows: pd.DataFrame, null: str, colour: str) -> Trace:

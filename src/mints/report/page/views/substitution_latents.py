@@ -136,7 +136,7 @@ def assay_blocks(table: pd.DataFrame) -> list[Block]:
 
 def assay_charts(rows: pd.DataFrame) -> Sequence[Block]:
     """Plain, and given BLOSUM62."""
-    axes = {"spearman": "Spearman's ρ with the assay"}
+    axes = {"spearman": "ρ with the assay"}
     axes |= {"partial": "partial ρ, given BLOSUM62"}
     charts = []
     for column, axis_title in axes.items():
@@ -157,7 +157,7 @@ def assay_charts(rows: pd.DataFrame) -> Sequence[Block]:
             "legend": legend_below(height),
         }
         note = (
-            f"{there['n'].max()} mutants; 95% intervals over positions."
+            f"Spearman's ρ over {there['n'].max()} mutants; 95% intervals over positions."
             " The last rows: the model's scores of these mutants."
         )
         title = "Effects of latents against the assay" + (", given BLOSUM62" if column == "partial" else "")

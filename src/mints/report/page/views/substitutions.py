@@ -85,14 +85,14 @@ def correlation_chart(protein: str, rows: pd.DataFrame) -> Chart:
     shapes = [vertical(0.0), *(vertical(float(each), colour="@vermillion", dash="dash") for each in floor[:1])]
     height = 130 + 46 * rows["label"].nunique()
     layout = {
-        "xaxis": {"title": {"text": "Spearman's ρ with the assay"}},
+        "xaxis": {"title": {"text": "ρ with the assay"}},
         "yaxis": axis,
         "shapes": shapes,
         "legend": legend_below(height),
     }
     counted = rows.drop_duplicates("mutants").set_index("mutants")["n"]
     counts = ", ".join(f"{counted[kind]:,} {kind}" for kind in kinds)
-    note = f"Mutants: {counts}. 95% intervals over positions; dashed: BLOSUM62 of all mutants."
+    note = f"Spearman's ρ. Mutants: {counts}. 95% intervals over positions; dashed: BLOSUM62 of all mutants."
     return Chart(f"{protein}: scores against the assay", traces, layout, CORRELATION, note, height)
 
 

@@ -92,6 +92,14 @@ def test_an_address_opens_a_latent_and_choosing_one_changes_the_address(page, re
         until(opened, f"document.querySelector('.dashboard h4').textContent.startsWith('{OTHER}')")
 
 
+def test_figures_of_a_latent_that_is_left_are_let_go(page, revisit):
+    with revisit(page) as seen:
+        opened = seen.go(f"latents/{SITE}/7")
+        assert opened.evaluate("CHARTS.size") > 0
+        opened.locator(".latent-list button", has_text="F3").click()
+        assert opened.evaluate("[...CHARTS.keys(), ...TABLES.keys()].every((each) => each.isConnected)")
+
+
 def test_a_dashboard_tells_activations_tokens_concepts_effects_and_doses(page, revisit):
     with revisit(page) as seen:
         opened = seen.go(f"latents/{SITE}/7")

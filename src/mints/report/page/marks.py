@@ -120,10 +120,11 @@ def vertical(x: float, *, colour: str = "@quiet", dash: str = "dot") -> Shape:
     return {"type": "line", "x0": x, "x1": x, "y0": 0, "y1": 1, "yref": "paper", "line": line, "layer": "below"}
 
 
-def horizontal(y: float, *, colour: str = "@quiet", dash: str = "dot") -> Shape:
-    """A line of reference from left to right."""
+def horizontal(y: float, axis: str = "y", *, colour: str = "@quiet", dash: str = "dot") -> Shape:
+    """A line of reference from left to right. axis: name of the y axis that it belongs to."""
     line = {"color": colour, "dash": dash, "width": 1.2}
-    return {"type": "line", "x0": 0, "x1": 1, "xref": "paper", "y0": y, "y1": y, "line": line, "layer": "below"}
+    ends = {"x0": 0, "x1": 1, "xref": "paper", "y0": y, "y1": y, "yref": axis}
+    return {"type": "line", **ends, "line": line, "layer": "below"}
 
 
 def interval(value: float, low: float, high: float, digits: int = 2) -> str:

@@ -57,7 +57,6 @@ NEEDED = {
         "question layer head r_low r_high aligned rho_low rho_high enriched pm_low pm_high restored r rho pm "
         "ceiling verdict"
     ),
-    "tables/evidence_summary.csv": "question heads motif_detectors largest_r largest_ceiling largest_rho largest_pm",
     "tables/feature_circuit_curves.csv": (
         "measure errors nodes value low high random_circuits random_mean random_low random_high"
     ),

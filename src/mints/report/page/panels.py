@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from mints.report.page.marks import Shape, Trace
+from mints.report.page.marks import Shape, Trace, horizontal
 
 GAP = 0.07
 DIVERGING = ((0, "#a6611a"), (0.25, "#dfc27d"), (0.5, "#f5f5f5"), (0.75, "#80cdc1"), (1, "#018571"))
@@ -42,20 +42,13 @@ def stacked(panels: Sequence[Panel], xaxis: Mapping[str, Any], height: int) -> t
             axis["range"] = list(panel.limits)
         layout[f"yaxis{index + 1 if index else ''}"] = axis
         traces += [{**trace, "yaxis": axis_name(index)} for trace in panel.traces]
-        shapes += [level(value, axis_name(index)) for value in panel.lines]
+        shapes += [horizontal(value, axis_name(index)) for value in panel.lines]
     return traces, layout | {"shapes": shapes}
 
 
 def axis_name(index: int) -> str:
     """Name of a panel's y axis, as traces and shapes refer to it."""
     return f"y{index + 1 if index else ''}"
-
-
-def level(value: float, axis: str = "y", *, colour: str = "@quiet", dash: str = "dot") -> Shape:
-    """A horizontal line of reference in one panel."""
-    line = {"color": colour, "dash": dash, "width": 1.2}
-    ends = {"x0": 0, "x1": 1, "xref": "paper", "y0": value, "y1": value, "yref": axis}
-    return {"type": "line", **ends, "line": line, "layer": "below"}
 
 
 def band(low: float, high: float, *, colour: str = "@orange", opacity: float = 0.18) -> Shape:

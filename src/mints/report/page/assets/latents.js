@@ -51,6 +51,7 @@ function drawLatents(block) {
       if (Number(button.dataset.latent) === latent?.latent) button.setAttribute("aria-current", "true");
       else button.removeAttribute("aria-current");
     }
+    forget(board);
     board.replaceChildren(...(latent ? [element("h4", {}, `${site.site} · F${latent.latent}`), ...latent.blocks.map(drawBlock)] : [element("p", { class: "quiet" }, "This site has no latent to show.")]));
     if (address && latent) history.replaceState(null, "", addressOf(document.getElementById("content").dataset.anchor, site.site, latent.latent));
   }

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from mints.report.page.blocks import Chart
-from mints.report.page.marks import LEGIBLE, Estimates, Trace, curve_with_intervals, dodged, named, vertical
-from mints.report.page.panels import Panel, legend_below, level, literal, stacked
+from mints.report.page.marks import LEGIBLE, Estimates, Trace, curve_with_intervals, dodged, horizontal, named, vertical
+from mints.report.page.panels import Panel, legend_below, literal, stacked
 from mints.report.page.views.patching import limits
 
 GROUPS = {"homopolymer": "homopolymers", "other": "other places"}
@@ -60,7 +60,9 @@ def layer_chart(rows: pd.DataFrame, threshold: float | None, source: str) -> Cha
     height = 680
     drawn, layout = stacked(panels, {"title": {"text": "layer"}, **ticks}, height)
     if threshold is not None:
-        layout["shapes"] += [level(threshold, f"y{number}", colour="@vermillion", dash="dash") for number in ("", 2, 3)]
+        layout["shapes"] += [
+            horizontal(threshold, f"y{number}", colour="@vermillion", dash="dash") for number in ("", 2, 3)
+        ]
     said = "Hollow: not told from its nulls; bars: the largest null. " if with_nulls else "Nulls are of denoising. "
     flags = sorted(set(whole["flag"].dropna().astype(str)) - {""})
     exact = f" Last layer's output: {', '.join(flags)}." if flags else ""

@@ -6,8 +6,17 @@ import numpy as np
 import pandas as pd
 
 from mints.report.page.blocks import Chart
-from mints.report.page.marks import Estimates, Shape, Trace, curve_with_intervals, named, rows_with_intervals, vertical
-from mints.report.page.panels import DIVERGING, Panel, band, legend_below, level, stacked
+from mints.report.page.marks import (
+    Estimates,
+    Shape,
+    Trace,
+    curve_with_intervals,
+    horizontal,
+    named,
+    rows_with_intervals,
+    vertical,
+)
+from mints.report.page.panels import DIVERGING, Panel, band, legend_below, stacked
 
 PM = Estimates.of("pm")
 GRANULARITIES = {"residual": "residual stream", "attention": "attention", "mlp": "feed-forward"}
@@ -74,7 +83,7 @@ def window_tracks(name: str, table: pd.DataFrame, width: int, source: str) -> Ch
     layout = {
         "xaxis": {"title": {"text": "position from the motif's first base (bp)"}},
         "yaxis": {"title": {"text": "share restored (PM)"}, "range": list(limits(table))},
-        "shapes": [band(0, width), level(0), level(1)],
+        "shapes": [band(0, width), horizontal(0), horizontal(1)],
         "legend": legend_below(height),
     }
     more = " Further layers: choose them in the legend." if len(layers) > len(shown) else ""
